@@ -1,0 +1,1 @@
+//! The bus of Tidings: hints from the node that stored a change to the nodes whose users care.

@@ -1,0 +1,1 @@
+//! The domain of Tidings: ids, notifications, inboxes and the ports to the outside.

@@ -1,0 +1,1 @@
+//! The Tidings server: the binary, its configuration, API and background loops.

@@ -1,0 +1,1 @@
+//! The store of Tidings on SQLite: one writer that batches, many readers.

@@ -1,0 +1,1 @@
+//! Conformance suites, one per port of the domain, and helpers for tests that need real processes.
