@@ -1,1 +1,17 @@
-//! The domain of Tidings: ids, notifications, inboxes and the ports to the outside.
+//! The domain of Tidings: ids, notifications, inboxes, and the ports to the outside.
+//!
+//! Nothing here does I/O, spawns a task or reads a clock: time, randomness and ids are
+//! passed in. Adapters (`tidings-store-*`, `tidings-bus`, `tidings-gateway`) implement or
+//! use the [`ports`]; the server wires them together.
+
+pub mod announcement;
+pub mod api_key;
+pub mod idempotency;
+pub mod ids;
+pub mod inbox;
+pub mod notification;
+pub mod notification_type;
+pub mod ports;
+pub mod problem;
+pub mod time;
+pub mod user;

@@ -1,0 +1,84 @@
+//! API keys: how an application's server proves who it is, and what it may do.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::time::Timestamp;
+
+/// What an API key begins with, so that scanners and people recognise one.
+pub const PREFIX: &str = "tdk_";
+
+/// A right that a key carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Scope {
+    /// Send notifications.
+    #[serde(rename = "notifications:write")]
+    NotificationsWrite,
+    /// Look at notifications, announcements and their progress.
+    #[serde(rename = "notifications:read")]
+    NotificationsRead,
+    /// Say who users are.
+    #[serde(rename = "users:write")]
+    UsersWrite,
+    /// Issue user tokens.
+    #[serde(rename = "tokens:write")]
+    TokensWrite,
+}
+
+impl Scope {
+    pub const ALL: [Self; 4] =
+        [Self::NotificationsWrite, Self::NotificationsRead, Self::UsersWrite, Self::TokensWrite];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotificationsWrite => "notifications:write",
+            Self::NotificationsRead => "notifications:read",
+            Self::UsersWrite => "users:write",
+            Self::TokensWrite => "tokens:write",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or_else(|| {
+            let known: Vec<_> = Self::ALL.iter().map(|scope| scope.as_str()).collect();
+            format!("{text:?} is not a scope; there are {}", known.join(", "))
+        })
+    }
+}
+
+/// A key as it is stored: never the key itself, only its hash. Keys are random, so one round
+/// of SHA-256 is enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// Short and public: names the key in lists and logs.
+    pub id: String,
+    pub name: String,
+    pub hash: [u8; 32],
+    pub scopes: Vec<Scope>,
+    pub created_at: Timestamp,
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// The text of a key made of random bytes.
+pub fn format_key(random: [u8; 24]) -> String {
+    use std::fmt::Write as _;
+    random.iter().fold(String::from(PREFIX), |mut key, byte| {
+        let _ = write!(key, "{byte:02x}");
+        key
+    })
+}
+
+pub fn hash_key(key: &str) -> [u8; 32] {
+    Sha256::digest(key.as_bytes()).into()
+}

@@ -1,0 +1,30 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{ids::UserId, inbox::InboxChange};
+
+/// The bus is away or refuses. Never fatal: it carries hints, the store has the truth.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the bus is not available: {0}")]
+pub struct BusError(pub String);
+
+/// Carries hints about committed changes to the nodes that serve the users concerned.
+///
+/// At most once, in order per publisher and user. Who misses one sees a gap in `rev` and asks
+/// the store.
+#[async_trait]
+pub trait Bus: Send + Sync + 'static {
+    async fn publish(&self, changes: &[Arc<InboxChange>]) -> Result<(), BusError>;
+
+    /// Returns when changes of this user that are published from now on will reach the sink.
+    async fn subscribe(&self, user: &UserId) -> Result<(), BusError>;
+
+    /// Changes of this user are not wanted any more. They may still come for a while.
+    fn unsubscribe(&self, user: &UserId);
+}
+
+/// Where a node's bus delivers what it hears. Must not block.
+pub trait BusSink: Send + Sync + 'static {
+    fn receive(&self, change: Arc<InboxChange>);
+}

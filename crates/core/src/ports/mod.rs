@@ -1,0 +1,13 @@
+//! The ports: what the domain needs from outside. Adapters implement them; each has one
+//! conformance suite in `tidings-testkit` that every implementation must pass.
+
+mod bus;
+mod clock;
+mod store;
+
+pub use bus::{Bus, BusError, BusSink};
+pub use clock::Clock;
+pub use store::{
+    Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, ChangeSink, Inboxes, Maintenance,
+    PruneBefore, Retracted, Store, StoreError, Users,
+};
