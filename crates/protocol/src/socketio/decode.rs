@@ -158,7 +158,7 @@ fn parse_data(
         }
         PacketType::Ack | PacketType::BinaryAck => outline.root == Some(Token::OpenArray),
         PacketType::Event | PacketType::BinaryEvent => {
-            outline.root == Some(Token::OpenArray) && is_event_name(outline.first, bad)?
+            outline.root == Some(Token::OpenArray) && is_event_name(outline.first)?
         }
     };
     if !fits {
@@ -172,10 +172,10 @@ fn parse_data(
 }
 
 /// A string that is not reserved, or a number: what the reference server accepts.
-fn is_event_name(first: Option<Token<'_>>, bad: Error) -> Result<bool, Error> {
+fn is_event_name(first: Option<Token<'_>>) -> Result<bool, Error> {
     match first {
         Some(Token::String(written)) => {
-            let name = json::unescape(written).map_err(|_| bad)?;
+            let name = json::unescape(written)?;
             if RESERVED_EVENTS.contains(&name.as_ref()) {
                 Err(Error::ReservedEvent)
             } else {
