@@ -1,0 +1,50 @@
+# Every everyday task. `make help` lists them.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Cargo puts its output elsewhere when CARGO_TARGET_DIR says so.
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+DATA_DIR ?= ./tidings-data
+# How long `make fuzz` spends on each target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: run test setup fmt lint bench soak fuzz vendor help
+
+run: ## Build an optimized server and start it with the playground, data in ./tidings-data
+	cargo build --release -p tidings-server --bin tidings
+	exec $(TARGET)/release/tidings serve --dev --data-dir $(DATA_DIR)
+
+test: ## Install what is missing, then run every linter and test
+	scripts/setup
+	scripts/test
+
+setup: ## Install the Debian and npm packages that the tests need
+	scripts/setup
+
+fmt: ## Format the Rust and the JavaScript
+	cargo fmt --all
+	npm run --silent format
+
+lint: ## Run the linters alone
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	npm run --silent lint
+
+bench: ## Print the latency and throughput figures of an optimized build
+	cargo build --release -p tidings-server --bin tidings
+	TIDINGS_BIN=$(TARGET)/release/tidings scripts/bench bell
+
+soak: ## Run the server under load for a long time and watch its memory
+	cargo build --release -p tidings-server --bin tidings
+	TIDINGS_BIN=$(TARGET)/release/tidings scripts/bench soak
+
+fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
+	scripts/fuzz $(FUZZ_SECONDS)
+
+vendor: ## Copy the Socket.IO client of package-lock.json into the playground
+	scripts/vendor
+
+help: ## Show this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16

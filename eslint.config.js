@@ -1,0 +1,25 @@
+import js from "@eslint/js";
+import globals from "globals";
+
+export default [
+  {
+    ignores: ["target/", "tidings-data/", "**/node_modules/", "**/dist/", "web/playground/vendor/"],
+  },
+  js.configs.recommended,
+  {
+    rules: {
+      eqeqeq: ["error", "always"],
+      "no-var": "error",
+      "prefer-const": "error",
+      "object-shorthand": "error",
+      "no-implicit-coercion": "error",
+    },
+  },
+  { files: ["web/playground/**"], languageOptions: { globals: globals.browser } },
+  {
+    files: ["e2e/**", "web/test/**", "scripts/**", "bench/**", "*.js"],
+    languageOptions: { globals: globals.node },
+  },
+  // These hand functions to a page, which runs them there.
+  { files: ["e2e/browser/**"], languageOptions: { globals: globals.browser } },
+];
