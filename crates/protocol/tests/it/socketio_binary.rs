@@ -124,6 +124,7 @@ fn a_placeholder_has_an_attachment() {
         r#"{"\u005fplaceholder":true,"n\u0075m":2}"#,
         r#"[0,[{"a":{"_placeholder":true,"num":99999999999999999999}}]]"#,
         r#"{"_placeholder":true,"num":0,"a":{"_placeholder":true,"num":3}}"#,
+        r#"{"a":{},"_placeholder":true,"b":[],"num":3}"#,
     ] {
         assert_eq!(with_two(bad), Err(Error::BadPlaceholder), "{bad}");
     }
