@@ -1,0 +1,84 @@
+//! What a gateway can be told. Plain data; the server fills it from its own configuration.
+
+use std::time::Duration;
+
+use http::HeaderName;
+use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
+
+/// Settings of one [`Gateway`](crate::Gateway); the defaults are those of DESIGN §7.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Path under which Engine.IO is served, with a slash at both ends.
+    pub path: String,
+    /// Time between a pong (or the handshake) and the next ping.
+    pub ping_interval: Duration,
+    /// How long a client may take to answer a ping.
+    pub ping_timeout: Duration,
+    /// Largest message or POST body taken from a client, in bytes; told to it in the open packet.
+    pub max_payload: usize,
+    /// A session that has joined no namespace for this long is closed.
+    pub connect_timeout: Duration,
+    /// How long a probing WebSocket may take until it is upgraded.
+    pub upgrade_timeout: Duration,
+    /// Bytes that may wait for one socket before [`SendError::Full`](crate::SendError::Full).
+    pub send_buffer: usize,
+    /// Bytes that may wait for all sockets together; beyond it the largest queue is closed first.
+    pub node_send_buffer: usize,
+    /// How long a full send buffer has to drain to its half before the transport is closed.
+    pub slow_drain: Duration,
+    /// Engine.IO sessions this node may hold.
+    pub max_connections: usize,
+    /// Share of `max_connections` from which new sessions are answered 503.
+    pub saturation: f64,
+    /// Decoded packets of one connection that may wait for its handler; beyond it we stop reading.
+    pub inbound_backlog: usize,
+    /// Namespaces one connection may join.
+    pub max_namespaces: usize,
+    /// Time to send a complete request head; also ends idle keep-alive connections.
+    pub header_read_timeout: Duration,
+    /// Time to send a complete POST body.
+    pub body_read_timeout: Duration,
+    /// Largest request head in bytes.
+    pub max_header_bytes: usize,
+    /// Request headers copied into the [`Handshake`](crate::Handshake); all others are forgotten
+    /// once the [`Guard`](crate::Guard) has seen them, since they would be kept as long as the connection.
+    pub kept_headers: Vec<HeaderName>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".to_owned(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            max_payload: 1_000_000,
+            connect_timeout: Duration::from_secs(45),
+            upgrade_timeout: Duration::from_secs(10),
+            send_buffer: 1 << 20,
+            node_send_buffer: 512 << 20,
+            slow_drain: Duration::from_secs(30),
+            max_connections: 10_000,
+            saturation: 0.95,
+            inbound_backlog: 256,
+            max_namespaces: 8,
+            header_read_timeout: Duration::from_secs(15),
+            body_read_timeout: Duration::from_secs(20),
+            max_header_bytes: 32 << 10,
+            kept_headers: vec![
+                AUTHORIZATION,
+                ORIGIN,
+                USER_AGENT,
+                HeaderName::from_static("x-request-id"),
+                HeaderName::from_static("traceparent"),
+            ],
+        }
+    }
+}
+
+impl Config {
+    /// Number of sessions from which new ones are refused.
+    pub(crate) fn capacity(&self) -> usize {
+        let share = self.saturation.clamp(0.0, 1.0);
+        (self.max_connections as f64 * share).ceil() as usize
+    }
+}

@@ -1,0 +1,124 @@
+//! What time does to a session: pings, overdue pongs, and everything else that has a deadline.
+
+use std::sync::Arc;
+
+use crate::frame::Frame;
+use crate::reason::DisconnectReason;
+
+use super::link::{Deadlines, Flushed, Link};
+use super::session::{Ending, PING, Session};
+
+enum Verdict {
+    Fine,
+    Ping,
+    Forget,
+    Close(DisconnectReason, Ending),
+}
+
+impl Session {
+    /// Does what is due, and says when to come again.
+    pub(crate) fn on_time(self: &Arc<Self>, now: u64) -> Option<u64> {
+        let mut link = self.lock();
+        let verdict = judge(&link, now);
+        match verdict {
+            Verdict::Fine => link.deadlines.next(),
+            Verdict::Ping => {
+                // Counted from when the ping was due, so that a late tick does not make clients' patience longer.
+                link.deadlines.beat += self.gateway.ping_timeout;
+                link.deadlines.pinged = true;
+                let next = link.deadlines.next();
+                drop(link);
+                self.send_ping();
+                next
+            }
+            Verdict::Forget => {
+                drop(link);
+                self.forget();
+                None
+            }
+            Verdict::Close(reason, ending) => {
+                drop(link);
+                self.close(reason, ending);
+                None
+            }
+        }
+    }
+
+    /// A ping is queued even behind a full buffer: three bytes, one at a time.
+    fn send_ping(self: &Arc<Self>) {
+        let mut link = self.lock();
+        let before = link.out.bytes();
+        link.out.push(&Frame::encoded(PING));
+        self.gateway.count_buffered(before, link.out.bytes());
+        let (corked, dirty) = (link.corks > 0, link.dirty);
+        drop(link);
+        if !corked && !dirty && self.flush() != Flushed::All {
+            self.waker.wake();
+        }
+    }
+
+    /// The client answered: the next ping comes an interval from now.
+    pub(crate) fn on_pong(&self) {
+        let now = self.gateway.clock.now();
+        let mut link = self.lock();
+        if link.closed.is_none() {
+            link.deadlines.beat = now + self.gateway.ping_interval;
+            link.deadlines.pinged = false;
+        }
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    /// We read again: the client gets its full patience for a pong that may be waiting.
+    pub(crate) fn resume(&self) {
+        let now = self.gateway.clock.now();
+        let mut link = self.lock();
+        link.paused = false;
+        if link.deadlines.pinged && link.deadlines.beat > 0 {
+            link.deadlines.beat = now + self.gateway.ping_timeout;
+        }
+    }
+
+    /// From now on a namespace must be joined within the time for it, or the connection is closed.
+    pub(crate) fn await_namespace(self: &Arc<Self>) {
+        let at = self.gateway.clock.now() + self.gateway.config.connect_timeout.as_millis() as u64;
+        let mut link = self.lock();
+        if link.closed.is_none() {
+            link.deadlines.connect = at;
+            drop(link);
+            self.gateway.wheel.hasten(self, at);
+        }
+    }
+
+    /// Whether the pong is overdue, also between two ticks.
+    pub(crate) fn is_overdue(&self) -> bool {
+        let link = self.lock();
+        let silent = if link.deadlines.pinged { 0 } else { self.gateway.ping_timeout };
+        let patience = link.deadlines.beat + silent;
+        link.closed.is_none()
+            && !link.paused
+            && Deadlines::passed(patience, self.gateway.clock.now())
+    }
+}
+
+fn judge(link: &Link, now: u64) -> Verdict {
+    let due = &link.deadlines;
+    if link.closed.is_some() {
+        return if Deadlines::passed(due.forget, now) { Verdict::Forget } else { Verdict::Fine };
+    }
+    if Deadlines::passed(due.connect, now) {
+        return Verdict::Close(DisconnectReason::ConnectTimeout, Ending::Flush);
+    }
+    if Deadlines::passed(due.drain, now) {
+        return Verdict::Close(DisconnectReason::SlowConsumer, Ending::Abort);
+    }
+    match Deadlines::passed(due.beat, now) {
+        false => Verdict::Fine,
+        true if !due.pinged => Verdict::Ping,
+        // What is due again at once would spin; another tick is soon enough.
+        true if link.paused => Verdict::Fine,
+        true => Verdict::Close(DisconnectReason::PingTimeout, Ending::Abort),
+    }
+}

@@ -1,0 +1,185 @@
+//! The sending side of a session: its queue, what carries it, and its deadlines, all under one lock.
+
+use std::io;
+use std::task::Waker;
+
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::frame::Frame;
+use crate::out::Out;
+use crate::reason::DisconnectReason;
+
+pub(crate) struct Link {
+    pub(crate) out: Out,
+    pub(crate) transport: Transport,
+    pub(crate) closed: Option<DisconnectReason>,
+    /// A write failed; the connection's task is about to find out.
+    pub(crate) broken: bool,
+    /// While above zero, frames are only queued: whoever corked will flush them together.
+    pub(crate) corks: u8,
+    /// A flusher has this session on its list.
+    pub(crate) dirty: bool,
+    /// A frame was refused and the queue has not fallen to its half since.
+    pub(crate) full: bool,
+    /// Our own handlers are behind, so nothing is read: silence is not the client's fault.
+    pub(crate) paused: bool,
+    pub(crate) deadlines: Deadlines,
+}
+
+/// Milliseconds on the gateway's clock; 0 is never.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    /// When to ping or, with `pinged`, when the pong is overdue.
+    pub(crate) beat: u64,
+    pub(crate) pinged: bool,
+    /// When a namespace must have been joined.
+    pub(crate) connect: u64,
+    /// When a full buffer must have drained.
+    pub(crate) drain: u64,
+    /// When a closed polling session is forgotten.
+    pub(crate) forget: u64,
+}
+
+impl Deadlines {
+    pub(crate) fn next(&self) -> Option<u64> {
+        [self.beat, self.connect, self.drain, self.forget].into_iter().filter(|at| *at > 0).min()
+    }
+
+    pub(crate) fn passed(deadline: u64, now: u64) -> bool {
+        deadline > 0 && now >= deadline
+    }
+}
+
+pub(crate) enum Transport {
+    Polling(Polling),
+    WebSocket(OwnedWriteHalf),
+    /// The WebSocket is closed, and with it the session.
+    Gone,
+}
+
+#[derive(Default)]
+pub(crate) struct Polling {
+    /// A GET that waits for something to send.
+    pub(crate) poll: Option<Waker>,
+    /// A POST is being read.
+    pub(crate) posting: bool,
+    pub(crate) probe: Probe,
+    /// After the end: what one last poll is told.
+    pub(crate) farewell: Option<&'static str>,
+}
+
+/// How far an upgrade has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Probe {
+    #[default]
+    None,
+    /// A WebSocket claimed the session and has sent nothing yet.
+    Claimed,
+    /// It was probed: polls are answered at once, so that the client can move.
+    Probed,
+}
+
+/// What a flush came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// Nothing is left.
+    All,
+    /// The kernel takes no more: the task has to wait until it does.
+    Waiting,
+    Broken,
+}
+
+impl Link {
+    pub(crate) fn new(transport: Transport, deadlines: Deadlines) -> Self {
+        Self {
+            out: Out::default(),
+            transport,
+            closed: None,
+            broken: false,
+            corks: 0,
+            dirty: false,
+            full: false,
+            paused: false,
+            deadlines,
+        }
+    }
+
+    /// Sends `frame` as directly as the state allows: written at once if nothing is in its way, unless `later`.
+    /// Returns whether the session has become dirty: somebody has to flush it.
+    pub(crate) fn send(&mut self, frame: &Frame, later: bool) -> Sent {
+        let waits = later || self.corks > 0 || self.dirty;
+        match &mut self.transport {
+            Transport::WebSocket(stream) if !waits => {
+                let idle = self.out.is_empty();
+                match self.out.write_or_push(frame, |slices| stream.try_write_vectored(slices)) {
+                    Ok(()) if idle && !self.out.is_empty() => Sent::Blocked,
+                    Ok(()) => Sent::Done,
+                    Err(_) => {
+                        self.broken = true;
+                        Sent::Blocked
+                    }
+                }
+            }
+            Transport::WebSocket(_) => {
+                // Behind a blocked queue the task will write it; behind a cork whoever corked.
+                let lonely = later && self.corks == 0 && !self.dirty && self.out.is_empty();
+                self.out.push(frame);
+                self.dirty |= lonely;
+                if lonely { Sent::Dirty } else { Sent::Done }
+            }
+            Transport::Polling(_) => {
+                self.out.push(frame);
+                if self.corks == 0 {
+                    self.wake_poll();
+                }
+                Sent::Done
+            }
+            Transport::Gone => Sent::Done,
+        }
+    }
+
+    pub(crate) fn flush(&mut self) -> Flushed {
+        match &mut self.transport {
+            Transport::WebSocket(stream) => {
+                match self.out.flush(|slices| stream.try_write_vectored(slices)) {
+                    Ok(true) => Flushed::All,
+                    Ok(false) => Flushed::Waiting,
+                    Err(error) => {
+                        self.broken |= error.kind() != io::ErrorKind::WouldBlock;
+                        Flushed::Broken
+                    }
+                }
+            }
+            Transport::Polling(_) => {
+                if !self.out.is_empty() {
+                    self.wake_poll();
+                }
+                Flushed::All
+            }
+            Transport::Gone => Flushed::Broken,
+        }
+    }
+
+    pub(crate) fn wake_poll(&mut self) {
+        if let Transport::Polling(Polling { poll: Some(waker), .. }) = &self.transport {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn polling(&mut self) -> Option<&mut Polling> {
+        match &mut self.transport {
+            Transport::Polling(polling) => Some(polling),
+            Transport::WebSocket(_) | Transport::Gone => None,
+        }
+    }
+}
+
+/// What became of a frame that was accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Done,
+    /// Some of it waits for the kernel: wake the task.
+    Blocked,
+    /// It waits for a flusher: put the session on a list.
+    Dirty,
+}

@@ -1,0 +1,18 @@
+//! Engine.IO: sessions over HTTP long-polling and WebSocket.
+
+mod conn;
+mod heartbeat;
+mod http;
+mod linger;
+mod link;
+mod polling;
+mod receive;
+mod registry;
+mod session;
+mod upgrade;
+mod websocket;
+
+pub use http::Body;
+pub(crate) use registry::Registry;
+pub use session::Session;
+pub(crate) use session::{Ending, Refused};

@@ -1,0 +1,320 @@
+//! A frame: one event (or any other packet), encoded once and shared by everyone who gets it.
+//!
+//! The encoding is that of a WebSocket frame, header and payload; long-polling cuts the header off again
+//! (see [`crate::out`]). So a queue can outlive an upgrade, and a broadcast is encoded once whatever its
+//! recipients use. A frame is a `prefix`, which may differ per recipient, and a `body`, which is shared.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidings_protocol::websocket::{self, Opcode};
+
+/// Longest prefix kept inside the frame: a WebSocket header, `42["notification",` and the fields of one
+/// recipient fit, so that an announcement allocates nothing per recipient.
+const INLINE: usize = 152;
+
+#[derive(Clone)]
+enum Prefix {
+    Inline(u8, [u8; INLINE]),
+    Heap(Box<[u8]>),
+}
+
+impl Prefix {
+    const EMPTY: Self = Self::Inline(0, [0; INLINE]);
+
+    fn concat(parts: &[&[u8]]) -> Self {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        if len > INLINE {
+            return Self::Heap(parts.concat().into());
+        }
+        let mut bytes = [0; INLINE];
+        let mut at = 0;
+        for part in parts {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Self::Inline(len as u8, bytes)
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Inline(len, bytes) => &bytes[..usize::from(*len)],
+            Self::Heap(bytes) => bytes,
+        }
+    }
+}
+
+/// The part of an event that all its recipients share: the end of its last argument and everything after.
+/// Built once per message, however many heads are put before it.
+#[derive(Clone, Debug)]
+pub struct Tail(Bytes);
+
+impl Tail {
+    /// `json` is everything after the head, without the bracket that closes the arguments.
+    pub fn new(json: &str) -> Self {
+        let mut bytes = Vec::with_capacity(json.len() + 1);
+        bytes.extend_from_slice(json.as_bytes());
+        bytes.push(b']');
+        Self(bytes.into())
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len() - 1
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// An encoded packet. Cheap to clone; see the module's description.
+#[derive(Clone)]
+pub struct Frame {
+    prefix: Prefix,
+    body: Bytes,
+    /// Each a complete WebSocket frame of its own, to be sent right after the text.
+    attachments: Option<Arc<[Bytes]>>,
+    /// Length of `42`, of the quoted name, for metrics and to find where a namespace goes.
+    name: u16,
+}
+
+impl Frame {
+    /// An event: `42["name",arg,…]`. `args` are JSON texts and are not checked.
+    pub fn event(name: &str, args: &[&str]) -> Self {
+        let name = quoted(name);
+        let length = 4 + name.len() + args.iter().map(|arg| arg.len() + 1).sum::<usize>();
+        let mut frame = framed(Opcode::Text, length);
+        frame.extend_from_slice(b"42[");
+        frame.extend_from_slice(name.as_bytes());
+        for arg in args {
+            frame.push(b',');
+            frame.extend_from_slice(arg.as_bytes());
+        }
+        frame.push(b']');
+        Self::shared(frame.into(), name.len())
+    }
+
+    /// An event whose text is `42["name",` + head + tail + `]`: `head` holds what differs per recipient
+    /// and is copied into the frame, `tail` is shared.
+    pub fn event_with_head(name: &str, head: &str, tail: &Tail) -> Self {
+        let name = quoted(name);
+        let length = 4 + name.len() + head.len() + tail.0.len();
+        let header = websocket::header(Opcode::Text, length);
+        let prefix =
+            Prefix::concat(&[header.as_slice(), b"42[", name.as_bytes(), b",", head.as_bytes()]);
+        Self { prefix, body: tail.0.clone(), attachments: None, name: short(name.len()) }
+    }
+
+    /// The same event with binary attachments; its arguments hold `{"_placeholder":true,"num":n}` for each.
+    #[must_use]
+    pub fn with_attachments(self, attachments: &[Bytes]) -> Self {
+        if attachments.is_empty() {
+            return self;
+        }
+        let mut frame = self.rewritten(&format!("45{}-", attachments.len()), 2);
+        frame.attachments = Some(binary_frames(attachments));
+        frame
+    }
+
+    /// Any text message of the Engine.IO layer, its packet type included.
+    pub(crate) fn text(parts: &[&str]) -> Self {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut frame = framed(Opcode::Text, length);
+        for part in parts {
+            frame.extend_from_slice(part.as_bytes());
+        }
+        Self::shared(frame.into(), 0)
+    }
+
+    pub(crate) fn text_with(parts: &[&str], attachments: &[Bytes]) -> Self {
+        let mut frame = Self::text(parts);
+        if !attachments.is_empty() {
+            frame.attachments = Some(binary_frames(attachments));
+        }
+        frame
+    }
+
+    pub(crate) fn binary(payload: &[u8]) -> Self {
+        Self::shared(websocket::frame(Opcode::Binary, payload), 0)
+    }
+
+    /// A frame that is already encoded, such as a ping.
+    pub(crate) fn encoded(frame: Bytes) -> Self {
+        Self::shared(frame, 0)
+    }
+
+    fn shared(body: Bytes, name: usize) -> Self {
+        Self { prefix: Prefix::EMPTY, body, attachments: None, name: short(name) }
+    }
+
+    /// The event's name as it stands in the JSON text; empty for anything but an event.
+    pub fn name(&self) -> &str {
+        let text = self.first_payload();
+        let Some(at) = text.iter().position(|b| *b == b'[') else { return "" };
+        let quoted = text.get(at + 2..at + usize::from(self.name));
+        quoted.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or_default()
+    }
+
+    /// Bytes this frame takes on a WebSocket.
+    pub fn len(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The frame as the members of `namespace` get it; borrowed for the main one.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Cow<'_, Self> {
+        if namespace == "/" || self.name == 0 {
+            return Cow::Borrowed(self);
+        }
+        let text = self.first_payload();
+        let at = text.iter().position(|b| *b == b'[').unwrap_or_default();
+        let start = String::from_utf8_lossy(&text[..at]);
+        Cow::Owned(self.rewritten(&format!("{start}{namespace},"), at))
+    }
+
+    /// Puts `start` in the place of the first `cut` bytes of the text.
+    fn rewritten(&self, start: &str, cut: usize) -> Self {
+        let (prefix, body) = (self.prefix.as_slice(), &self.body);
+        let length = self.payload_length() + start.len() - cut;
+        let mut frame = self.clone();
+        if prefix.is_empty() {
+            let mut whole = framed(Opcode::Text, length);
+            whole.extend_from_slice(start.as_bytes());
+            whole.extend_from_slice(&body[header_length(body) + cut..]);
+            frame.body = whole.into();
+        } else {
+            let header = websocket::header(Opcode::Text, length);
+            let rest = &prefix[header_length(prefix) + cut..];
+            frame.prefix = Prefix::concat(&[header.as_slice(), start.as_bytes(), rest]);
+        }
+        frame
+    }
+
+    fn payload_length(&self) -> usize {
+        let prefix = self.prefix.as_slice();
+        let first = if prefix.is_empty() { &self.body[..] } else { prefix };
+        prefix.len() + self.body.len() - header_length(first)
+    }
+
+    /// The start of the text, without the header: all of it unless the frame has a head.
+    fn first_payload(&self) -> &[u8] {
+        let prefix = self.prefix.as_slice();
+        let first = if prefix.is_empty() { &self.body[..] } else { prefix };
+        first.get(header_length(first)..).unwrap_or_default()
+    }
+
+    pub(crate) fn prefix(&self) -> &[u8] {
+        self.prefix.as_slice()
+    }
+
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    pub(crate) fn attachments(&self) -> &[Bytes] {
+        self.attachments.as_deref().unwrap_or_default()
+    }
+
+    /// Everything that goes on the wire, in order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        let attachments = self.attachments().iter().map(|bytes| &bytes[..]);
+        [self.prefix.as_slice(), &self.body[..]].into_iter().chain(attachments)
+    }
+}
+
+impl std::fmt::Debug for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Frame").field("name", &self.name()).field("len", &self.len()).finish()
+    }
+}
+
+/// Length of the header at the start of an unmasked WebSocket frame.
+pub(crate) fn header_length(frame: &[u8]) -> usize {
+    match frame.get(1).map(|length| length & 0x7f) {
+        Some(127) => 10,
+        Some(126) => 4,
+        Some(_) => 2,
+        None => 0,
+    }
+}
+
+/// A buffer that holds the header of a frame whose payload of `length` bytes comes next.
+fn framed(opcode: Opcode, length: usize) -> Vec<u8> {
+    let header = websocket::header(opcode, length);
+    let mut frame = Vec::with_capacity(header.as_slice().len() + length);
+    frame.extend_from_slice(header.as_slice());
+    frame
+}
+
+fn binary_frames(attachments: &[Bytes]) -> Arc<[Bytes]> {
+    attachments.iter().map(|payload| websocket::frame(Opcode::Binary, payload)).collect()
+}
+
+fn quoted(name: &str) -> String {
+    serde_json::Value::from(name).to_string()
+}
+
+fn short(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(frame: &Frame) -> String {
+        let bytes: Vec<u8> = frame.prefix().iter().chain(frame.body().iter()).copied().collect();
+        let at = header_length(&bytes);
+        let length = match bytes[1] {
+            126 => usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
+            127 => u64::from_be_bytes(bytes[2..10].try_into().expect("eight bytes")) as usize,
+            short => usize::from(short),
+        };
+        assert_eq!(bytes.len() - at, length, "the header tells the payload's length");
+        String::from_utf8(bytes[at..].to_vec()).expect("text")
+    }
+
+    #[test]
+    fn events_in_both_shapes_and_every_namespace() {
+        let plain = Frame::event("like", &["1", r#"{"a":2}"#]);
+        assert_eq!(text(&plain), r#"42["like",1,{"a":2}]"#);
+        assert_eq!(plain.name(), "like");
+        assert_eq!(text(&plain.in_namespace("/custom")), r#"42/custom,["like",1,{"a":2}]"#);
+        assert_eq!(plain.in_namespace("/custom").name(), "like");
+        assert_eq!(text(&Frame::event("none", &[])), r#"42["none"]"#);
+        assert_eq!(text(&Frame::event("\"q\"", &[])), r#"42["\"q\""]"#);
+
+        let tail = Tail::new(r#""title":"x"}"#);
+        let headed = Frame::event_with_head("n", r#"{"seq":1,"#, &tail);
+        assert_eq!(text(&headed), r#"42["n",{"seq":1,"title":"x"}]"#);
+        assert_eq!(headed.name(), "n");
+        assert_eq!(text(&headed.in_namespace("/a")), r#"42/a,["n",{"seq":1,"title":"x"}]"#);
+        assert_eq!(headed.body().as_ptr(), tail.0.as_ptr(), "the tail is not copied");
+    }
+
+    #[test]
+    fn long_heads_and_long_bodies() {
+        let head = format!("\"{}", "h".repeat(400));
+        let frame = Frame::event_with_head("n", &head, &Tail::new("\""));
+        assert_eq!(text(&frame), format!("42[\"n\",{head}\"]"));
+        let long = "1".repeat(70_000);
+        assert_eq!(text(&Frame::event("n", &[&long])), format!("42[\"n\",{long}]"));
+    }
+
+    #[test]
+    fn attachments_follow_their_text() {
+        let frame = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
+            .with_attachments(&[Bytes::from_static(&[1, 2])]);
+        assert_eq!(text(&frame), r#"451-["b",{"_placeholder":true,"num":0}]"#);
+        assert_eq!(frame.attachments(), [Bytes::from_static(&[0x82, 2, 1, 2])]);
+        assert_eq!(
+            text(&frame.in_namespace("/a")),
+            r#"451-/a,["b",{"_placeholder":true,"num":0}]"#
+        );
+        assert_eq!(frame.len(), frame.parts().map(<[u8]>::len).sum::<usize>());
+    }
+}

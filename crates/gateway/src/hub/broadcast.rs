@@ -1,0 +1,137 @@
+//! One frame to many sockets.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::engine::Refused;
+use crate::frame::Frame;
+use crate::gateway::Inner;
+use crate::id::Id;
+use crate::socketio::Socket;
+
+use super::Hub;
+
+/// Up to so many recipients are written to at once, by the caller: waking a task would cost more.
+const DIRECT: usize = 32;
+
+/// Who gets a broadcast.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Target<'a> {
+    /// Names of rooms or ids of sockets; nobody twice. Empty: everyone in the namespace.
+    pub rooms: &'a [&'a str],
+    /// Names of rooms or ids of sockets that do not get it.
+    pub except: &'a [&'a str],
+}
+
+impl<'a> Target<'a> {
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    pub fn rooms(rooms: &'a [&'a str]) -> Self {
+        Self { rooms, except: &[] }
+    }
+
+    #[must_use]
+    pub fn except(self, except: &'a [&'a str]) -> Self {
+        Self { except, ..self }
+    }
+}
+
+/// A namespace's sockets, or some of them, to send to. Made by [`Gateway::to`](crate::Gateway::to).
+pub struct Recipients<'a> {
+    pub(crate) gateway: &'a Arc<Inner>,
+    pub(crate) hub: Option<&'a Arc<Hub>>,
+    pub(crate) target: Target<'a>,
+}
+
+impl Recipients<'_> {
+    /// Queues `frame` for all of them, and tells for how many it was. When this returns the frame has its place in
+    /// each socket's order; large broadcasts are written by a task. A socket whose buffer is full misses it and
+    /// [`Namespace::overflowed`](crate::Namespace::overflowed) is told.
+    pub fn emit(&self, frame: &Frame) -> usize {
+        let Some(hub) = self.hub else { return 0 };
+        let frame = frame.in_namespace(&hub.name);
+        let mut sending = Sending { frame: &frame, queued: 0, overflowed: Vec::new() };
+        hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
+        for socket in &sending.overflowed {
+            socket.overflowed();
+        }
+        if sending.queued > 0 {
+            self.gateway.metrics.message_sent(frame.name(), sending.queued);
+        }
+        sending.queued
+    }
+
+    /// As they are now, without order.
+    pub fn sockets(&self) -> Vec<Arc<Socket>> {
+        let mut sockets = Vec::new();
+        if let Some(hub) = self.hub {
+            hub.each(&self.target, |socket, _| sockets.push(socket.clone()));
+        }
+        sockets
+    }
+}
+
+struct Sending<'a> {
+    frame: &'a Frame,
+    queued: usize,
+    /// Told after all locks are released.
+    overflowed: Vec<Arc<Socket>>,
+}
+
+impl Sending<'_> {
+    fn send(&mut self, socket: &Arc<Socket>, later: bool) {
+        match socket.session().send(self.frame, later) {
+            Ok(()) => self.queued += 1,
+            Err(Refused::Full { first: true }) => self.overflowed.push(socket.clone()),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Hub {
+    /// Calls `f` once for each socket of `target`, with the size of the room it was found in.
+    fn each(&self, target: &Target<'_>, mut f: impl FnMut(&Arc<Socket>, usize)) {
+        let mut seen = self.excluded(target.except);
+        if target.rooms.is_empty() {
+            return visit(&self.everyone.lock(), &mut seen, false, &mut f);
+        }
+        let several = target.rooms.len() > 1;
+        for name in target.rooms {
+            if let Some(room) = self.room(name) {
+                visit(&room.lock(), &mut seen, several, &mut f);
+            }
+            if let Some(socket) = self.socket(name) {
+                visit(&[socket], &mut seen, true, &mut f);
+            }
+        }
+    }
+
+    fn excluded(&self, except: &[&str]) -> HashSet<Id> {
+        let mut excluded = HashSet::new();
+        for name in except {
+            if let Some(room) = self.room(name) {
+                excluded.extend(room.lock().iter().map(|socket| socket.key()));
+            } else if let Some(id) = Id::parse(name) {
+                excluded.insert(id);
+            }
+        }
+        excluded
+    }
+}
+
+/// Visits those not in `seen`; remembers them there if they might come again.
+fn visit(
+    sockets: &[Arc<Socket>],
+    seen: &mut HashSet<Id>,
+    remember: bool,
+    f: &mut impl FnMut(&Arc<Socket>, usize),
+) {
+    let plain = seen.is_empty() && !remember;
+    for socket in sockets {
+        if plain || (!seen.contains(&socket.key()) && (!remember || seen.insert(socket.key()))) {
+            f(socket, sockets.len());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The hub: who is in which room of a namespace, and how one frame gets to all of them.
+
+mod broadcast;
+mod flusher;
+mod membership;
+mod room;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::id::Id;
+use crate::namespace::Namespace;
+use crate::socketio::Socket;
+
+pub use broadcast::{Recipients, Target};
+pub(crate) use flusher::Flusher;
+pub(crate) use membership::Memberships;
+use room::Room;
+
+const SHARDS: usize = 16;
+
+/// One namespace: its behaviour, its sockets and its rooms.
+pub(crate) struct Hub {
+    pub(crate) name: Box<str>,
+    pub(crate) handler: Arc<dyn Namespace>,
+    /// All connected sockets, as a dense array like any room.
+    everyone: Arc<Room>,
+    hasher: RandomState,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+/// Rooms and sockets share their shards: both are found by a hash of their name.
+#[derive(Default)]
+struct Shard {
+    sockets: HashMap<Id, Arc<Socket>>,
+    rooms: HashMap<Box<str>, Arc<Room>>,
+}
+
+impl Hub {
+    pub(crate) fn new(name: &str, handler: Arc<dyn Namespace>) -> Self {
+        Self {
+            name: name.into(),
+            handler,
+            everyone: Room::new(""),
+            hasher: RandomState::new(),
+            shards: Default::default(),
+        }
+    }
+
+    fn shard(&self, name: &str) -> &Mutex<Shard> {
+        &self.shards[self.hasher.hash_one(name) as usize % SHARDS]
+    }
+
+    /// Makes a connected socket reachable, by its id and with everyone.
+    pub(crate) fn insert(&self, socket: &Arc<Socket>) {
+        {
+            let mut shard = self.shard(socket.id()).lock();
+            // `remove` marks the socket first and looks here afterwards, so one of us sees the other.
+            if socket.memberships.is_over() {
+                return;
+            }
+            shard.sockets.insert(socket.key(), socket.clone());
+        }
+        self.everyone.join(socket);
+    }
+
+    /// Takes a socket out of everything, for good.
+    pub(crate) fn remove(&self, socket: &Arc<Socket>) {
+        socket.memberships.end();
+        while let Some(room) = socket.memberships.any() {
+            self.leave_room(socket, &room);
+        }
+        let mut shard = self.shard(socket.id()).lock();
+        shard.sockets.remove(&socket.key());
+        shrink(&mut shard.sockets);
+    }
+
+    pub(crate) fn socket(&self, id: &str) -> Option<Arc<Socket>> {
+        let key = Id::parse(id)?;
+        self.shard(id).lock().sockets.get(&key).cloned()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.everyone.len()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Socket>> {
+        self.everyone.members()
+    }
+
+    pub(crate) fn members(&self, room: &str) -> Vec<Arc<Socket>> {
+        self.room(room).map(|room| room.members()).unwrap_or_default()
+    }
+
+    pub(crate) fn room_len(&self, room: &str) -> usize {
+        self.room(room).map_or(0, |room| room.len())
+    }
+
+    pub(crate) fn room_count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().rooms.len()).sum()
+    }
+
+    fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.shard(name).lock().rooms.get(name).cloned()
+    }
+
+    pub(crate) fn join(&self, socket: &Arc<Socket>, name: &str) {
+        if name.is_empty() || socket.memberships.contains(name) {
+            return;
+        }
+        // The room may be given up between finding and joining it; then there is a new one to find.
+        while !self.room_or_new(name).join(socket) {}
+    }
+
+    fn room_or_new(&self, name: &str) -> Arc<Room> {
+        let mut shard = self.shard(name).lock();
+        if let Some(room) = shard.rooms.get(name) {
+            return room.clone();
+        }
+        let room = Room::new(name);
+        shard.rooms.insert(name.into(), room.clone());
+        room
+    }
+
+    pub(crate) fn leave(&self, socket: &Arc<Socket>, name: &str) {
+        if let Some(room) = socket.memberships.find(name) {
+            self.leave_room(socket, &room);
+        }
+    }
+
+    fn leave_room(&self, socket: &Arc<Socket>, room: &Arc<Room>) {
+        if !room.leave(socket) || Arc::ptr_eq(room, &self.everyone) {
+            return;
+        }
+        let mut shard = self.shard(room.name()).lock();
+        // Under the shard's lock nobody can find it any more; under its own, nobody has joined it.
+        if room.give_up() {
+            shard.rooms.remove(room.name());
+            shrink(&mut shard.rooms);
+        }
+    }
+}
+
+/// Gives memory back after a crowd has left.
+fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 64 && map.len() < map.capacity() / 8 {
+        map.shrink_to(map.len() * 2);
+    }
+}

@@ -1,0 +1,37 @@
+//! The gateway of Tidings: transports, sessions, namespaces, rooms and the fan-out hub.
+//!
+//! How a message travels: a [`Frame`] is encoded once ([`frame`]); the [`hub`] walks a room's dense array of sockets
+//! and gives it to each session ([`engine`]), which writes it to its TCP stream there and then, or queues it ([`out`])
+//! behind what the kernel has not taken yet. The other way, one small task per WebSocket ([`engine::conn`]) reads into a
+//! buffer of its thread, and hands whole packets to [`socketio`], which calls the application's [`Namespace`].
+
+mod clock;
+mod config;
+mod engine;
+mod frame;
+mod gateway;
+mod handshake;
+mod hub;
+mod id;
+mod layer;
+mod metrics;
+mod namespace;
+mod out;
+mod query;
+mod reason;
+mod serve;
+mod socketio;
+mod wheel;
+
+pub use config::Config;
+pub use engine::{Body, Session};
+pub use frame::{Frame, Tail};
+pub use gateway::{Builder, Gateway};
+pub use handshake::{Admission, Guard, Handshake, Rejection};
+pub use hub::{Recipients, Target};
+pub use layer::{Engine, Message};
+pub use metrics::Metrics;
+pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
+pub use reason::DisconnectReason;
+pub use serve::{PeerAddr, bind, serve};
+pub use socketio::{AckSender, Socket};

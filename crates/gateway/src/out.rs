@@ -1,0 +1,206 @@
+//! What waits to be sent to one client: complete WebSocket frames, in order, and how far the first is written.
+//!
+//! No I/O here: a transport passes in its way of writing, and a test a writer that takes what it likes.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+
+use bytes::Bytes;
+use tidings_protocol::engineio::PayloadBuilder;
+
+use crate::frame::{Frame, header_length};
+
+/// Slices given to one `writev`: enough for 32 frames, and they fit on the stack.
+const SLICES: usize = 64;
+/// Spare queues kept per thread, so that a broadcast allocates nothing per recipient and
+/// an idle connection keeps nothing.
+const SPARE_QUEUES: usize = 16_384;
+const SPARE_CAPACITY: usize = 8;
+const TEXT: u8 = 0x81;
+const BINARY: u8 = 0x82;
+
+/// One WebSocket frame.
+#[derive(Debug)]
+struct Item {
+    prefix: Option<Box<[u8]>>,
+    body: Bytes,
+}
+
+impl Item {
+    fn prefix(&self) -> &[u8] {
+        self.prefix.as_deref().unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.prefix().len() + self.body.len()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Out {
+    items: VecDeque<Item>,
+    /// Bytes of the first item that were written already.
+    offset: usize,
+    bytes: usize,
+}
+
+impl Out {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Bytes not written yet.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn push(&mut self, frame: &Frame) {
+        if self.items.capacity() == 0 {
+            self.items = spare_queue();
+        }
+        let prefix = frame.prefix();
+        let prefix = (!prefix.is_empty()).then(|| prefix.into());
+        self.push_item(Item { prefix, body: frame.body().clone() });
+        for attachment in frame.attachments() {
+            self.push_item(Item { prefix: None, body: attachment.clone() });
+        }
+    }
+
+    fn push_item(&mut self, item: Item) {
+        self.bytes += item.len();
+        self.items.push_back(item);
+    }
+
+    /// Writes `frame` without queueing it if nothing is queued; what is refused is queued.
+    pub(crate) fn write_or_push(
+        &mut self,
+        frame: &Frame,
+        write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        if !self.is_empty() || frame.attachments().len() > SLICES - 2 {
+            self.push(frame);
+            return Ok(());
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for part in frame.parts().filter(|part| !part.is_empty()) {
+            slices[count] = IoSlice::new(part);
+            count += 1;
+        }
+        let written = match write(&slices[..count]) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error),
+        };
+        if written < frame.len() {
+            self.push(frame);
+            self.advance(written);
+        }
+        Ok(())
+    }
+
+    /// Writes as much as is taken, several frames at a time. `Ok(true)` when nothing is left.
+    pub(crate) fn flush(
+        &mut self,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        while !self.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.fill(&mut slices);
+            match write(&slices[..count]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
+        let mut skip = self.offset;
+        let mut count = 0;
+        for part in self.items.iter().flat_map(|item| [item.prefix(), &item.body[..]]) {
+            if count == SLICES {
+                break;
+            }
+            if skip < part.len() {
+                slices[count] = IoSlice::new(&part[skip..]);
+                count += 1;
+            }
+            skip = skip.saturating_sub(part.len());
+        }
+        count
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.bytes = self.bytes.saturating_sub(written);
+        self.offset += written;
+        while let Some(first) = self.items.front() {
+            if self.offset < first.len() {
+                return;
+            }
+            self.offset -= first.len();
+            self.items.pop_front();
+        }
+        self.offset = 0;
+        give_back(std::mem::take(&mut self.items));
+    }
+
+    /// Takes everything as the body of a long poll.
+    pub(crate) fn take_payload(&mut self) -> Bytes {
+        let mut payload = PayloadBuilder::new();
+        for item in &self.items {
+            let parts = [item.prefix(), &item.body[..]];
+            let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
+            let header = header_length(first);
+            match first.first() {
+                Some(&TEXT) => {
+                    let skips = if item.prefix().is_empty() { [0, header] } else { [header, 0] };
+                    let text = parts
+                        .iter()
+                        .zip(skips)
+                        .map(|(part, skip)| part.get(skip..).unwrap_or_default());
+                    payload.push_text_parts(text);
+                }
+                Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
+                // Control frames mean nothing there.
+                _ => {}
+            }
+        }
+        self.clear();
+        payload.finish()
+    }
+
+    /// Drops everything. Whether that tore a frame of which some is written already.
+    pub(crate) fn clear(&mut self) -> bool {
+        let torn = self.offset > 0;
+        self.bytes = 0;
+        self.offset = 0;
+        self.items.clear();
+        give_back(std::mem::take(&mut self.items));
+        torn
+    }
+}
+
+thread_local! {
+    static SPARE: RefCell<Vec<VecDeque<Item>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spare_queue() -> VecDeque<Item> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+fn give_back(queue: VecDeque<Item>) {
+    if (1..=SPARE_CAPACITY).contains(&queue.capacity()) {
+        // Not on a thread that is ending: the queue is then simply freed.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < SPARE_QUEUES {
+                spare.push(queue);
+            }
+        });
+    }
+}

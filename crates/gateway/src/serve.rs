@@ -1,0 +1,175 @@
+//! The listener: its own accept loop, and hyper on each connection until a WebSocket takes it over.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Either;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower::{Service, ServiceExt as _};
+
+use crate::config::Config;
+use crate::gateway::Gateway;
+
+/// Connections the kernel queues for us; a burst that overflows it is retried only after a second.
+const BACKLOG: i32 = 4096;
+/// How long to wait when there are no file descriptors left, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// Who is on the other end of the connection; an extension of every request given to the fallback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// Listens on `address` with a backlog fit for a storm of reconnects.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart must not wait for the old connections' TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Serves until `shutdown` ends, then finishes the requests in flight. Requests under the gateway's path go
+/// to it, all others to `fallback`. WebSockets are not waited for: see [`Gateway::close_all`].
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    gateway: Gateway,
+    fallback: S,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    prepare(&listener, gateway.config())?;
+    let (stop, stopping) = watch::channel(());
+    let mut shutdown = pin!(shutdown);
+    let mut back_off = BACK_OFF.0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                back_off = BACK_OFF.0;
+                tokio::spawn(connection(
+                    stream,
+                    peer,
+                    gateway.clone(),
+                    fallback.clone(),
+                    stopping.clone(),
+                ));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                // No file descriptors, no memory: accepting again at once would only spin.
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+    drop(listener);
+    drop(stopping);
+    // Sending can only fail when nobody is left to wait for.
+    let _ = stop.send(());
+    stop.closed().await;
+    Ok(())
+}
+
+/// Options that accepted sockets inherit, which saves system calls for each.
+fn prepare(listener: &TcpListener, config: &Config) -> io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    // A peer that has vanished without a word is given up when it would be by ping.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(config.ping_interval + config.ping_timeout))?;
+    Ok(())
+}
+
+/// The connection was gone before we got to it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn connection<S, B>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    gateway: Gateway,
+    fallback: S,
+    mut stopping: watch::Receiver<()>,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let config = gateway.config();
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(config.header_read_timeout)
+        .max_buf_size(config.max_header_bytes.max(8192));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (gateway, fallback) = (gateway.clone(), fallback.clone());
+        async move { Ok::<_, Infallible>(answer(request, peer, &gateway, fallback).await) }
+    });
+    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let stop = async {
+        // An error is the sender's end, which comes after the same news.
+        let _ = stopping.changed().await;
+    };
+    let mut stop = pin!(stop);
+    let mut stopped = false;
+    let served = poll_fn(|cx| {
+        if !stopped && stop.as_mut().poll(cx).is_ready() {
+            stopped = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    });
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+async fn answer<S, B>(
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    gateway: &Gateway,
+    fallback: S,
+) -> Response<Either<crate::Body, B>>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    if gateway.serves(request.uri().path()) {
+        return gateway.handle(request, peer).await.map(Either::Left);
+    }
+    request.extensions_mut().insert(PeerAddr(peer));
+    match fallback.oneshot(request).await {
+        Ok(response) => response.map(Either::Right),
+        Err(never) => match never {},
+    }
+}

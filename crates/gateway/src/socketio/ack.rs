@@ -1,0 +1,106 @@
+//! Acknowledgements, both ways.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tidings_protocol::socketio;
+use tokio::sync::oneshot;
+
+use crate::frame::Frame;
+use crate::namespace::SendError;
+
+use super::socket::Socket;
+
+/// Answers one event, once. Dropping it answers nothing.
+pub struct AckSender {
+    socket: Arc<Socket>,
+    id: u64,
+}
+
+impl AckSender {
+    pub(super) fn new(socket: &Arc<Socket>, id: u64) -> Self {
+        Self { socket: socket.clone(), id }
+    }
+
+    /// `args` is the JSON array of the callback's arguments.
+    pub fn send(self, args: &str) -> Result<(), SendError> {
+        self.send_with(args, &[])
+    }
+
+    pub fn send_values(self, args: &[impl Serialize]) -> Result<(), SendError> {
+        match serde_json::to_string(args) {
+            Ok(args) => self.send(&args),
+            // A value that is no JSON (a map with odd keys) is our own mistake; the client hears nothing.
+            Err(error) => {
+                tracing::error!(%error, "an acknowledgement cannot be encoded");
+                Ok(())
+            }
+        }
+    }
+
+    /// As `send`, with the attachments that the placeholders in `args` stand for.
+    pub fn send_with(self, args: &str, attachments: &[Bytes]) -> Result<(), SendError> {
+        let packet =
+            socketio::encode_ack(self.socket.namespace(), self.id, args, attachments.len());
+        self.socket.send_packet(&Frame::text_with(&["4", &packet], attachments))
+    }
+}
+
+impl fmt::Debug for AckSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AckSender").field(&self.id).finish()
+    }
+}
+
+type Answer = oneshot::Sender<Vec<Box<RawValue>>>;
+
+/// The events of ours that wait for an acknowledgement. Nothing is allocated until there is one.
+#[derive(Default)]
+pub(super) struct Waiting(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// Few at a time, and none nearly always: a list takes less than a map.
+    answers: Vec<(u64, Answer)>,
+    closed: bool,
+}
+
+impl Waiting {
+    /// An id and what will bring its answer; `None` once closed.
+    pub(super) fn begin(&self) -> Option<(u64, oneshot::Receiver<Vec<Box<RawValue>>>)> {
+        let mut state = self.0.lock();
+        if state.closed {
+            return None;
+        }
+        let id = state.next;
+        state.next += 1;
+        let (answer, answered) = oneshot::channel();
+        state.answers.push((id, answer));
+        Some((id, answered))
+    }
+
+    /// Takes an answer out; an unknown id is a late one, and ignored.
+    pub(super) fn end(&self, id: u64) -> Option<Answer> {
+        let mut state = self.0.lock();
+        let at = state.answers.iter().position(|(other, _)| *other == id)?;
+        let (_, answer) = state.answers.swap_remove(at);
+        if state.answers.is_empty() {
+            state.answers = Vec::new();
+        }
+        Some(answer)
+    }
+
+    /// Fails all of them.
+    pub(super) fn close(&self) {
+        let mut state = self.0.lock();
+        state.closed = true;
+        let answers = std::mem::take(&mut state.answers);
+        drop(state);
+        drop(answers);
+    }
+}

@@ -1,0 +1,278 @@
+//! One connection's Socket.IO state: the packet being put together, its sockets, and the work that
+//! waits for handlers.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tidings_protocol::socketio::{Decoder, Packet};
+
+use crate::config::Config;
+use crate::engine::{Ending, Session};
+use crate::hub::Hub;
+use crate::reason::DisconnectReason;
+
+use super::perform::perform;
+use super::socket::Socket;
+
+/// Attachments one packet may have.
+const MAX_ATTACHMENTS: usize = 64;
+/// What a queued packet costs beside its text.
+const PACKET_COST: usize = 128;
+
+pub(crate) struct Client(Mutex<State>);
+
+struct State {
+    decoder: Decoder,
+    /// Those whose `connect` succeeded; nearly always one.
+    sockets: Vec<Arc<Socket>>,
+    work: VecDeque<Work>,
+    work_bytes: usize,
+    /// Somebody is working, or about to.
+    running: bool,
+    /// The reader, if it waits for room in `work`.
+    reader: Option<Waker>,
+    closed: Option<DisconnectReason>,
+    /// Namespaces that we have put the client out of: what it sent before it knew is no offence.
+    dismissed: Vec<Arc<Hub>>,
+}
+
+/// A message of the client.
+pub(crate) enum Incoming<'a> {
+    Text(&'a str),
+    Binary(Bytes),
+}
+
+/// What is done for one connection, one after another.
+pub(super) enum Work {
+    Packet(Packet),
+    Disconnected(Arc<Socket>, DisconnectReason),
+    Drained,
+}
+
+impl Work {
+    fn cost(&self) -> usize {
+        match self {
+            Self::Packet(packet) => {
+                let attachments = packet.attachments.iter().map(|bytes| bytes.len()).sum::<usize>();
+                PACKET_COST + packet.data.as_ref().map_or(0, |data| data.get().len()) + attachments
+            }
+            Self::Disconnected(..) | Self::Drained => PACKET_COST,
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self(Mutex::new(State {
+            decoder: Decoder::new(MAX_ATTACHMENTS, config.max_payload),
+            sockets: Vec::new(),
+            work: VecDeque::new(),
+            work_bytes: 0,
+            running: false,
+            reader: None,
+            closed: None,
+            dismissed: Vec::new(),
+        }))
+    }
+
+    /// Takes a message of the client. `Err` means that it broke the protocol.
+    pub(crate) fn receive(&self, session: &Arc<Session>, message: Incoming<'_>) -> Result<(), ()> {
+        let packet = {
+            let decoder = &mut self.0.lock().decoder;
+            match message {
+                Incoming::Text(text) => decoder.text(text),
+                Incoming::Binary(bytes) => decoder.binary(bytes),
+            }
+        };
+        match packet.map_err(|_| ())? {
+            None => Ok(()),
+            // Not queued behind a handler: that handler may be the one who waits for it.
+            Some(packet) if packet.kind.is_ack() => self.acknowledge(packet),
+            Some(packet) => {
+                self.push(session, Work::Packet(packet));
+                Ok(())
+            }
+        }
+    }
+
+    fn acknowledge(&self, packet: Packet) -> Result<(), ()> {
+        let namespace = packet.namespace.as_str();
+        match (self.socket(namespace), packet.ack) {
+            (Some(socket), Some(id)) => socket.acknowledged(id, &packet),
+            _ if self.was_dismissed(namespace) => {}
+            _ => return Err(()),
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(&self, session: &Arc<Session>, work: Work) {
+        let idle = {
+            let mut state = self.0.lock();
+            state.work_bytes += work.cost();
+            state.work.push_back(work);
+            !std::mem::replace(&mut state.running, true)
+        };
+        if idle {
+            run(session);
+        }
+    }
+
+    /// The next thing to do; `None` ends the turn of whoever works.
+    fn next(&self) -> Option<Work> {
+        let mut state = self.0.lock();
+        let Some(work) = state.work.pop_front() else {
+            state.running = false;
+            state.work = VecDeque::new();
+            return None;
+        };
+        state.work_bytes = state.work_bytes.saturating_sub(work.cost());
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        Some(work)
+    }
+
+    /// Ready while there is room for more packets.
+    pub(crate) fn poll_room(&self, config: &Config, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.work.len() < config.inbound_backlog && state.work_bytes <= config.max_payload {
+            return Poll::Ready(());
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn socket(&self, namespace: &str) -> Option<Arc<Socket>> {
+        self.0.lock().sockets.iter().find(|socket| socket.namespace() == namespace).cloned()
+    }
+
+    pub(crate) fn sockets(&self) -> usize {
+        self.0.lock().sockets.len()
+    }
+
+    /// Adds a socket that was let in. `Err` with the reason if the connection has ended meanwhile.
+    pub(super) fn admit(&self, socket: &Arc<Socket>) -> Result<(), DisconnectReason> {
+        let mut state = self.0.lock();
+        if let Some(reason) = state.closed {
+            return Err(reason);
+        }
+        socket.set_connected()?;
+        state.sockets.reserve_exact(1);
+        state.sockets.push(socket.clone());
+        state.dismissed.retain(|hub| !Arc::ptr_eq(hub, socket.hub()));
+        Ok(())
+    }
+
+    /// Takes a socket out, at the latest when its `disconnected` is called.
+    pub(super) fn remove(&self, socket: &Arc<Socket>) {
+        let last = {
+            let mut state = self.0.lock();
+            state.sockets.retain(|other| !Arc::ptr_eq(other, socket));
+            if socket.is_dismissed() && state.closed.is_none() {
+                state.dismissed.push(socket.hub().clone());
+            }
+            state.sockets.is_empty()
+        };
+        if last {
+            socket.session().await_namespace();
+        }
+    }
+
+    /// Whether we have put the client out of `namespace`.
+    pub(super) fn was_dismissed(&self, namespace: &str) -> bool {
+        self.0.lock().dismissed.iter().any(|hub| *hub.name == *namespace)
+    }
+
+    /// The connection has ended: its sockets leave their rooms at once. What the client sent before is still
+    /// handled, then they learn of it.
+    pub(crate) fn close(&self, session: &Arc<Session>, reason: DisconnectReason) {
+        let sockets = {
+            let mut state = self.0.lock();
+            state.closed = Some(reason);
+            state.sockets.clone()
+        };
+        for socket in sockets.into_iter().filter(|socket| socket.retire()) {
+            socket.detach();
+            self.push(session, Work::Disconnected(socket, reason));
+        }
+    }
+
+    /// A full send buffer has drained.
+    pub(crate) fn drained(&self, session: &Arc<Session>) {
+        self.push(session, Work::Drained);
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Socket>> {
+        self.0.lock().sockets.clone()
+    }
+}
+
+/// Works off what waits. What can be done without waiting is done here and now; the rest goes on in a
+/// task of its own, so that an idle connection carries no handler's state and a busy one still reads.
+fn run(session: &Arc<Session>) {
+    let mut working: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work_off(session.clone()));
+    session.cork();
+    let first = working.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    session.uncork();
+    if first.is_pending() {
+        session.gateway.spawn(corked(session.clone(), working));
+    }
+}
+
+/// What a handler emits between two waits leaves together.
+async fn corked(session: Arc<Session>, mut working: Pin<Box<dyn Future<Output = ()> + Send>>) {
+    poll_fn(|cx| {
+        session.cork();
+        let polled = working.as_mut().poll(cx);
+        session.uncork();
+        polled
+    })
+    .await;
+}
+
+async fn work_off(session: Arc<Session>) {
+    let mut guard = Guard { session: &session, done: false };
+    while let Some(work) = session.client.next() {
+        let performed = pin!(perform(&session, work));
+        performed.await;
+    }
+    guard.done = true;
+}
+
+/// A handler that panics must not leave its connection waiting for ever.
+struct Guard<'a> {
+    session: &'a Arc<Session>,
+    done: bool,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.done {
+            return;
+        }
+        let session = self.session.clone();
+        // In a task of its own: we may be unwinding, and whoever polled us may hold a cork.
+        self.session.gateway.spawn(async move {
+            session.client.0.lock().running = false;
+            session.close(DisconnectReason::ServerError, Ending::Abort);
+            session.client.resume(&session);
+        });
+    }
+}
+
+impl Client {
+    /// Goes on after a handler that failed.
+    fn resume(&self, session: &Arc<Session>) {
+        let idle = !std::mem::replace(&mut self.0.lock().running, true);
+        if idle {
+            run(session);
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Socket.IO on top of an Engine.IO session: its namespaces, packets and acknowledgements.
+
+mod ack;
+mod client;
+mod perform;
+mod socket;
+
+pub use ack::AckSender;
+pub(crate) use client::{Client, Incoming};
+pub use socket::Socket;

@@ -1,0 +1,257 @@
+//! A client in one namespace.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::value::RawValue;
+use tidings_protocol::socketio::{self, Packet};
+
+use crate::engine::{Ending, Refused, Session};
+use crate::frame::Frame;
+use crate::handshake::Handshake;
+use crate::hub::{Hub, Memberships};
+use crate::id::Id;
+use crate::namespace::{AckError, SendError};
+use crate::reason::DisconnectReason;
+
+use super::ack::Waiting;
+use super::client::Work;
+
+/// Where a socket stands; it only ever moves down this list.
+const CONNECTING: u8 = 0;
+const CONNECTED: u8 = 1;
+const GONE: u8 = 2;
+/// Gone because we sent it away.
+const DISMISSED: u8 = 3;
+
+/// A client in one namespace.
+pub struct Socket {
+    id: Id,
+    state: AtomicU8,
+    session: Arc<Session>,
+    hub: Arc<Hub>,
+    pub(crate) memberships: Memberships,
+    waiting: Waiting,
+    data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Socket {
+    pub(super) fn new(session: &Arc<Session>, hub: &Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self {
+            id: Id::random(),
+            state: AtomicU8::new(CONNECTING),
+            session: session.clone(),
+            hub: hub.clone(),
+            memberships: Memberships::default(),
+            waiting: Waiting::default(),
+            data: Mutex::new(None),
+        })
+    }
+
+    /// 22 URL-safe characters; another than the Engine.IO sid, which is a secret.
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    pub(crate) fn key(&self) -> Id {
+        self.id
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.hub.name
+    }
+
+    pub fn handshake(&self) -> &Handshake {
+        self.session.handshake()
+    }
+
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// "websocket" or "polling", now.
+    pub fn transport(&self) -> &'static str {
+        self.session.transport()
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.state.load(Ordering::Acquire) == CONNECTED
+    }
+
+    /// Bytes that wait to be sent on this socket's connection.
+    pub fn send_queue_bytes(&self) -> usize {
+        self.session.send_queue_bytes()
+    }
+
+    /// Sends an event. Everything emitted to a socket, from here or by a broadcast, arrives in the order of
+    /// the calls.
+    pub fn emit(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
+        self.send_packet(&frame.in_namespace(&self.hub.name))?;
+        self.session.gateway.metrics.message_sent(frame.name(), 1);
+        Ok(())
+    }
+
+    /// Sends a frame that is already one of this namespace.
+    pub(super) fn send_packet(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
+        if self.state.load(Ordering::Acquire) >= GONE {
+            return Err(SendError::Closed);
+        }
+        self.session.send(frame, false).map_err(|refused| match refused {
+            Refused::Closed => SendError::Closed,
+            Refused::Full { first } => {
+                if first {
+                    self.overflowed();
+                }
+                SendError::Full
+            }
+        })
+    }
+
+    pub(crate) fn overflowed(self: &Arc<Self>) {
+        self.hub.handler.overflowed(self);
+    }
+
+    /// Sends an event and waits for its acknowledgement. `args` are JSON texts.
+    pub async fn emit_with_ack(
+        self: &Arc<Self>,
+        name: &str,
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<Vec<Box<RawValue>>, AckError> {
+        let (id, answered) = self.waiting.begin().ok_or(AckError::Closed)?;
+        // Also if the caller gives up and drops this future.
+        let _forget = Forget { socket: self, id };
+        let mut data = format!("[{}", serde_json::Value::from(name));
+        for arg in args {
+            data.push(',');
+            data.push_str(arg);
+        }
+        data.push(']');
+        let packet = socketio::encode_event(&self.hub.name, Some(id), &data, 0);
+        self.send_packet(&Frame::text(&["4", &packet])).map_err(|error| match error {
+            SendError::Closed => AckError::Closed,
+            SendError::Full => AckError::Full,
+        })?;
+        self.session.gateway.metrics.message_sent(name, 1);
+        match tokio::time::timeout(timeout, answered).await {
+            Ok(Ok(args)) => Ok(args),
+            Ok(Err(_)) => Err(AckError::Closed),
+            Err(_) => Err(AckError::Timeout),
+        }
+    }
+
+    pub(super) fn acknowledged(&self, id: u64, packet: &Packet) {
+        if let Some(answer) = self.waiting.end(id) {
+            let args = packet.args().into_iter().map(ToOwned::to_owned).collect();
+            // Whoever asked may have given up just now.
+            let _ = answer.send(args);
+        }
+    }
+
+    /// Joins a room of this namespace. Nothing happens if the socket is in it, or has gone.
+    pub fn join(self: &Arc<Self>, room: &str) {
+        self.hub.join(self, room);
+    }
+
+    pub fn leave(self: &Arc<Self>, room: &str) {
+        self.hub.leave(self, room);
+    }
+
+    pub fn is_in(&self, room: &str) -> bool {
+        self.memberships.contains(room)
+    }
+
+    pub fn rooms(&self) -> Vec<String> {
+        self.memberships.names()
+    }
+
+    /// Sends a DISCONNECT packet: the client leaves the namespace and does not come back by itself.
+    /// With `close_transport` the whole connection ends after it.
+    pub fn disconnect(self: &Arc<Self>, close_transport: bool) {
+        let before = self.state.swap(DISMISSED, Ordering::AcqRel);
+        if before < GONE {
+            let packet = socketio::encode_disconnect(&self.hub.name);
+            // If it cannot even take this, the close below or its deadline will tell it.
+            let _ = self.session.emit(&Frame::text(&["4", &packet]));
+        }
+        if before == GONE {
+            self.state.store(GONE, Ordering::Release);
+        }
+        if before == CONNECTED {
+            self.detach();
+            self.session.client.push(
+                &self.session,
+                Work::Disconnected(self.clone(), DisconnectReason::ServerDisconnect),
+            );
+        }
+        if close_transport {
+            self.session.close(DisconnectReason::ServerDisconnect, Ending::Flush);
+        }
+    }
+
+    /// Closes the connection without a DISCONNECT packet: clients reconnect by themselves.
+    pub fn close_transport(&self, reason: DisconnectReason) {
+        self.session.close(reason, Ending::Flush);
+    }
+
+    /// Keeps something of the application's with the socket.
+    pub fn set_data(&self, data: Arc<dyn Any + Send + Sync>) {
+        *self.data.lock() = Some(data);
+    }
+
+    /// What was kept, if it is a `T`.
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.data.lock().clone().and_then(|data| data.downcast().ok())
+    }
+
+    /// From connecting to connected, unless it was sent away meanwhile.
+    pub(super) fn set_connected(&self) -> Result<(), DisconnectReason> {
+        let moved =
+            self.state.compare_exchange(CONNECTING, CONNECTED, Ordering::AcqRel, Ordering::Acquire);
+        moved.map(|_| ()).map_err(|_| DisconnectReason::ServerDisconnect)
+    }
+
+    /// From connected to gone; `false` if somebody else ended it.
+    pub(super) fn retire(&self) -> bool {
+        self.state.compare_exchange(CONNECTED, GONE, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.state.load(Ordering::Acquire) == DISMISSED
+    }
+
+    /// Leaves all rooms and lets go of everything that waits for the client.
+    pub(super) fn detach(self: &Arc<Self>) {
+        self.hub.remove(self);
+        self.waiting.close();
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("id", &self.id())
+            .field("namespace", &self.namespace())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops waiting for an acknowledgement.
+struct Forget<'a> {
+    socket: &'a Socket,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.socket.waiting.end(self.id);
+    }
+}
