@@ -1,0 +1,12 @@
+DROP TABLE api_keys;
+DROP TABLE memberships;
+DROP TABLE announcement_recipients;
+DROP TABLE announcements;
+DROP TABLE dedupe;
+DROP TABLE idempotency;
+DROP TABLE devices;
+DROP TABLE tombstones;
+DROP TABLE inbox_items;
+DROP TABLE messages;
+DROP TABLE inboxes;
+DROP TABLE users;

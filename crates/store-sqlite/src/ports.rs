@@ -1,0 +1,218 @@
+//! The ports of the domain, each method tied to the module of its noun.
+
+use async_trait::async_trait;
+use tidings_core::{
+    announcement::{Announcement, Progress},
+    api_key::ApiKey,
+    ids::{DeviceId, NotificationId, Rev, UserId},
+    inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
+    notification::Notification,
+    ports::{
+        Accept, AcceptOutcome, Announcements, ApiKeys, Inboxes, Maintenance, PruneBefore,
+        Retracted, StoreError, Users,
+    },
+    time::Timestamp,
+    user::User,
+};
+
+use crate::{
+    SqliteStore, accept, acknowledge, announcements, api_keys, change, inboxes, maintenance,
+    messages, open, page, prune, retraction, rev_at, sync, users, writer::Weight,
+};
+
+/// The weight of a write that touches up to `rows` rows and carries next to nothing.
+fn rows(rows: usize) -> Weight {
+    Weight { rows, bytes: 256 }
+}
+
+#[async_trait]
+impl Inboxes for SqliteStore {
+    async fn accept(&self, request: Accept) -> Result<AcceptOutcome, StoreError> {
+        let weight = accept::weight(&request);
+        self.write(weight, move |tx| accept::accept(tx, request)).await
+    }
+
+    async fn change(
+        &self,
+        user: &UserId,
+        op: InboxOp,
+        now: Timestamp,
+    ) -> Result<OpOutcome, StoreError> {
+        let user = user.clone();
+        let weight = change::weight(&op);
+        self.write(weight, move |tx| change::change(tx, &user, op, now)).await
+    }
+
+    async fn acknowledge(
+        &self,
+        user: &UserId,
+        device: Option<&DeviceId>,
+        up_to: Rev,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (user, device) = (user.clone(), device.cloned());
+        let asked = (user.clone(), device.clone());
+        let is_news = move |conn: &_| acknowledge::is_news(conn, &asked.0, asked.1.as_ref(), up_to);
+        if !self.read(is_news).await? {
+            return Ok(());
+        }
+        self.write(rows(1), move |tx| {
+            acknowledge::acknowledge(tx, &user, device.as_ref(), up_to, now)
+        })
+        .await
+    }
+
+    async fn state(&self, user: &UserId) -> Result<InboxState, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| inboxes::state(conn, &user)).await
+    }
+
+    async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError> {
+        let users = users.to_vec();
+        self.read(move |conn| inboxes::states(conn, &users)).await
+    }
+
+    async fn notification(
+        &self,
+        user: &UserId,
+        id: NotificationId,
+    ) -> Result<Option<Notification>, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| messages::notification(conn, &user, id)).await
+    }
+
+    async fn exists(&self, id: NotificationId) -> Result<bool, StoreError> {
+        self.read(move |conn| messages::exists(conn, id)).await
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Page, StoreError> {
+        self.read(move |conn| page::page(conn, &query)).await
+    }
+
+    async fn sync(&self, user: &UserId, since: Rev, limit: usize) -> Result<Sync, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| sync::sync(conn, &user, since, limit)).await
+    }
+
+    async fn rev_at(&self, user: &UserId, at: Timestamp) -> Result<Rev, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| rev_at::rev_at(conn, &user, at)).await
+    }
+
+    async fn open(&self, user: &UserId, from: OpenFrom) -> Result<Opening, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| open::open(conn, &user, from)).await
+    }
+}
+
+#[async_trait]
+impl Announcements for SqliteStore {
+    async fn announcement(&self, id: NotificationId) -> Result<Option<Announcement>, StoreError> {
+        self.read(move |conn| announcements::find(conn, id)).await
+    }
+
+    async fn due_announcements(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<NotificationId>, StoreError> {
+        self.read(move |conn| announcements::due(conn, now, limit)).await
+    }
+
+    async fn advance_announcement(
+        &self,
+        id: NotificationId,
+        batch: usize,
+        now: Timestamp,
+    ) -> Result<Progress, StoreError> {
+        self.write(rows(batch), move |tx| announcements::advance(tx, id, batch, now)).await
+    }
+
+    async fn retract(
+        &self,
+        id: NotificationId,
+        batch: usize,
+        now: Timestamp,
+    ) -> Result<Option<Retracted>, StoreError> {
+        self.write(rows(batch), move |tx| retraction::retract(tx, id, batch, now)).await
+    }
+
+    async fn due_retractions(&self, limit: usize) -> Result<Vec<NotificationId>, StoreError> {
+        self.read(move |conn| retraction::due(conn, limit)).await
+    }
+
+    async fn advance_retraction(
+        &self,
+        id: NotificationId,
+        batch: usize,
+        now: Timestamp,
+    ) -> Result<Retracted, StoreError> {
+        self.write(rows(batch), move |tx| retraction::advance(tx, id, batch, now)).await
+    }
+}
+
+#[async_trait]
+impl Users for SqliteStore {
+    async fn put_user(&self, user: User) -> Result<(), StoreError> {
+        self.write(rows(1), move |tx| users::put(tx, &user)).await
+    }
+
+    async fn see_user(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError> {
+        let user = id.clone();
+        if self.read(move |conn| users::is_known(conn, &user)).await? {
+            return Ok(());
+        }
+        let user = id.clone();
+        self.write(rows(1), move |tx| users::see(tx, &user, now)).await
+    }
+
+    async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
+        let id = id.clone();
+        self.read(move |conn| users::find(conn, &id)).await
+    }
+}
+
+#[async_trait]
+impl ApiKeys for SqliteStore {
+    async fn create_api_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.write(rows(1), move |tx| api_keys::create(tx, &key)).await
+    }
+
+    async fn api_keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(api_keys::list).await
+    }
+
+    async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        let hash = *hash;
+        self.read(move |conn| api_keys::find(conn, &hash)).await
+    }
+
+    async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.write(rows(1), move |tx| api_keys::revoke(tx, &id, now)).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for SqliteStore {
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(rows(limit), move |tx| maintenance::expire(tx, now, limit)).await
+    }
+
+    async fn retain(
+        &self,
+        before: Timestamp,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<u64, StoreError> {
+        self.write(rows(limit), move |tx| maintenance::retain(tx, before, now, limit)).await
+    }
+
+    async fn prune(&self, before: PruneBefore, limit: usize) -> Result<u64, StoreError> {
+        self.write(rows(limit), move |tx| prune::prune(tx, before, limit)).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(inboxes::any).await
+    }
+}
