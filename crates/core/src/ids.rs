@@ -112,6 +112,14 @@ text_id!(
 #[serde(transparent)]
 pub struct NotificationId(pub Uuid);
 
+impl NotificationId {
+    /// A UUIDv7 (RFC 9562 §5.7) of this instant.
+    pub fn new_v7(now: crate::time::Timestamp, random: [u8; 10]) -> Self {
+        let millis = u64::try_from(now.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+}
+
 impl fmt::Display for NotificationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)

@@ -1,1 +1,25 @@
 //! The Tidings server: the binary, its configuration, API and background loops.
+//!
+//! [`Config`](config::Config) (plain data) becomes [`AppState`](state::AppState) (ports behind
+//! `Arc<dyn …>`), and that a [`Server`](server::Server) that runs. There are no globals.
+
+pub mod admin;
+pub mod api;
+pub mod auth;
+pub mod cli;
+pub mod client_address;
+pub mod clock;
+pub mod config;
+pub mod data_dir;
+pub mod guard;
+pub mod inbox;
+pub mod lifecycle;
+pub mod limiter;
+pub mod logging;
+pub mod metrics;
+pub mod playground;
+pub mod secret;
+pub mod security;
+pub mod server;
+pub mod state;
+pub mod workers;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use draft::{Action, Draft, DraftLimits, NewMessage, Recipients, To};
+pub use text::is_safe_url;
 
 use crate::{
     ids::{EntityId, NotificationId, Rev, UserId},

@@ -1,0 +1,74 @@
+//! The command line's end: the running server if there is one, else the store itself.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use tidings_core::{
+    inbox::InboxChange, notification::DraftLimits, notification_type::TypeCatalog,
+    ports::ChangeSink,
+};
+use tidings_store_sqlite::SqliteStore;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
+};
+
+use super::{Answer, Context, Request, execute};
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    data_dir::{DataDir, admin_socket},
+    server::store_options,
+};
+
+/// Nobody is connected while there is no server: devices ask when they come.
+struct Nobody;
+
+impl ChangeSink for Nobody {
+    fn committed(&self, _changes: Vec<Arc<InboxChange>>) {}
+}
+
+/// Has a request carried out.
+pub async fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
+    let answer = match UnixStream::connect(admin_socket(&config.data_dir)).await {
+        Ok(stream) => ask_server(stream, &request).await?,
+        // No server runs: the lock makes sure.
+        Err(_) => ask_store(config, request).await?,
+    };
+    match answer {
+        Answer::Failed(problem) => anyhow::bail!(problem),
+        answer => Ok(answer),
+    }
+}
+
+async fn ask_server(stream: UnixStream, request: &Request) -> anyhow::Result<Answer> {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    writer.write_all(line.as_bytes()).await?;
+    let mut answer = String::new();
+    BufReader::new(reader).read_line(&mut answer).await?;
+    serde_json::from_str(&answer).context("the server did not answer")
+}
+
+async fn ask_store(config: &Config, request: Request) -> anyhow::Result<Answer> {
+    let _lock = DataDir::lock(&config.data_dir)?;
+    migrate(&config.database_path())?;
+    let store = SqliteStore::open(store_options(config, Arc::new(Nobody)))?;
+    let types = TypeCatalog::with_declared(config.types.clone());
+    let context = Context {
+        store: &store,
+        types: &types,
+        clock: &SystemClock,
+        limits: DraftLimits { data: config.limits.notification_data },
+    };
+    let answer = execute(&context, request).await;
+    store.close();
+    Ok(answer)
+}
+
+fn migrate(path: &Path) -> anyhow::Result<()> {
+    tidings_store_sqlite::migrations::up(path)
+        .map(|_| ())
+        .with_context(|| format!("cannot bring {} up to date", path.display()))
+}

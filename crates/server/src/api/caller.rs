@@ -1,0 +1,140 @@
+//! Who calls: a user with a token, or a server with an API key.
+
+use std::net::IpAddr;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use http::StatusCode;
+use tidings_core::{
+    api_key::{self, ApiKey, Scope},
+    ids::UserId,
+};
+
+use super::{door::ClientIp, problem::Problem};
+use crate::{auth::Claims, guard::bearer, security, state::AppState};
+
+/// A user, by token.
+pub(super) struct User {
+    pub(super) claims: Claims,
+    pub(super) ip: IpAddr,
+}
+
+impl User {
+    pub(super) fn id(&self) -> &UserId {
+        &self.claims.sub
+    }
+}
+
+/// A server of the application, by API key.
+pub(super) struct Server {
+    pub(super) key: ApiKey,
+    pub(super) ip: IpAddr,
+}
+
+impl Server {
+    /// Fails unless the key has this right.
+    pub(super) fn require(&self, scope: Scope) -> Result<(), Problem> {
+        if self.key.scopes.contains(&scope) {
+            return Ok(());
+        }
+        security::scope_refused(&self.key.id, scope.as_str(), self.ip);
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "SCOPE_MISSING",
+            format!("This API key lacks the scope {scope}"),
+        ))
+    }
+}
+
+/// Either of them.
+pub(super) enum Caller {
+    User(User),
+    Server(Server),
+}
+
+impl FromRequestParts<AppState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let ip = client_ip(parts);
+        let explicit = parts.headers.get("x-api-key").and_then(|value| value.to_str().ok());
+        let credential = explicit.map(str::to_owned).or_else(|| bearer(&parts.headers));
+        match credential {
+            Some(key) if explicit.is_some() || key.starts_with(api_key::PREFIX) => {
+                server(state, &key, ip).await.map(Self::Server)
+            }
+            token => user(state, token.as_deref().unwrap_or_default(), ip).await.map(Self::User),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for User {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::User(user) => Ok(user),
+            Caller::Server(_) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "USER_TOKEN_NEEDED",
+                "This is for users: send a user's token, not an API key",
+            )),
+        }
+    }
+}
+
+impl FromRequestParts<AppState> for Server {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        match Caller::from_request_parts(parts, state).await? {
+            Caller::Server(server) => Ok(server),
+            Caller::User(user) => {
+                security::scope_refused(user.id().as_str(), "api key", user.ip);
+                Err(Problem::new(
+                    StatusCode::FORBIDDEN,
+                    "API_KEY_NEEDED",
+                    "This is for servers: send an API key, not a user's token",
+                ))
+            }
+        }
+    }
+}
+
+fn client_ip(parts: &Parts) -> IpAddr {
+    // Set by the door in front of every route.
+    let ip = parts.extensions.get::<ClientIp>();
+    ip.map_or(IpAddr::from([0, 0, 0, 0]), |ip| ip.0)
+}
+
+async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Problem> {
+    // The hash of a random key is looked up: how long that takes tells nothing about the key.
+    match state.store.api_key(&api_key::hash_key(key)).await? {
+        Some(key) => Ok(Server { key, ip }),
+        None => {
+            security::api_key_refused("unknown or revoked", ip);
+            Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "AUTH_FAILED",
+                "The API key is unknown or revoked",
+            ))
+        }
+    }
+}
+
+async fn user(state: &AppState, token: &str, ip: IpAddr) -> Result<User, Problem> {
+    let claims = state.tokens.verify(token).await.map_err(|problem| {
+        security::token_refused("api", &problem, ip);
+        let status = match problem {
+            crate::auth::TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        };
+        Problem::new(status, problem.code(), problem.to_string())
+    })?;
+    if let Some(bucket) = state.request_limits.bucket(claims.sub.as_str())
+        && let Err(wait) = bucket.take()
+    {
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT", "Too many requests")
+            .with_retry_after(wait.as_secs() + 1));
+    }
+    Ok(User { claims, ip })
+}

@@ -1,0 +1,83 @@
+//! For operators and load balancers.
+
+use std::time::Instant;
+
+use axum::{Json, extract::State, response::IntoResponse};
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+
+use crate::{lifecycle::Phase, state::AppState};
+
+/// Shares of the connection limit from which a node is degraded, and unhealthy.
+const DEGRADED: f64 = 0.8;
+const UNHEALTHY: f64 = 0.95;
+
+/// The process is there and answers.
+pub(super) async fn live() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// New clients are welcome.
+pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
+    let phase = state.lifecycle.phase();
+    let store = state.store.ping().await;
+    let ready = phase == Phase::Ready && store.is_ok();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({
+        "status": if ready { "ready" } else { "not ready" },
+        "draining": phase != Phase::Ready,
+        "store": up(store.is_ok()),
+    });
+    (status, Json(body))
+}
+
+fn up(is_up: bool) -> &'static str {
+    if is_up { "up" } else { "down" }
+}
+
+/// The state of everything.
+pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
+    let started = Instant::now();
+    let store = state.store.ping().await.is_ok();
+    let store_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let connections = state.metrics.active_connections().max(0);
+    let limit = state.config.limits.connections;
+    let share = connections as f64 / limit.max(1) as f64;
+    let draining = state.lifecycle.phase() != Phase::Ready;
+    let status = match () {
+        () if !store || share >= UNHEALTHY => "unhealthy",
+        () if draining || share >= DEGRADED => "degraded",
+        () => "healthy",
+    };
+    let now = state.clock.now();
+    let body = json!({
+        "status": status,
+        "timestamp": now,
+        "uptime": now.since(state.started_at).as_secs(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "nodeId": state.node_id,
+        "connections": connections,
+        "websocket": { "connections": connections, "limit": limit, "draining": draining },
+        "store": { "kind": "sqlite", "status": up(store), "latencyMs": store_ms },
+        "redis": { "status": "not configured" },
+    });
+    let code = if status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    (code, Json(body))
+}
+
+pub(super) async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, text)], state.metrics.render())
+}
+
+/// How many are connected, in short.
+pub(super) async fn websocket_metrics(State(state): State<AppState>) -> Json<Value> {
+    let connections = state.metrics.active_connections().max(0);
+    Json(json!({
+        "serverId": state.node_id,
+        "connections": connections,
+        "totalConnections": connections,
+        "serverCount": 1,
+        "uptime": state.clock.now().since(state.started_at).as_secs(),
+    }))
+}

@@ -1,0 +1,85 @@
+//! The HTTP API: `/api/v1`, and the same under `/api`.
+
+mod announcements;
+mod caller;
+pub mod door;
+mod extract;
+mod health;
+mod in_flight;
+mod notifications;
+mod openapi;
+mod problem;
+mod request;
+mod tokens;
+mod users;
+
+use axum::{Router, middleware};
+use http::StatusCode;
+use utoipa::OpenApi as _;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use in_flight::InFlight;
+pub use openapi::document;
+pub use problem::Problem;
+
+use crate::state::AppState;
+
+/// All routes of the API, with their description.
+pub(crate) fn described() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(
+            notifications::send::send,
+            notifications::list::list,
+            notifications::change::clear
+        ))
+        .routes(routes!(notifications::list::unread_count))
+        .routes(routes!(notifications::list::sync))
+        .routes(routes!(notifications::change::read_all_post, notifications::change::read_all_put))
+        .routes(routes!(notifications::list::one, notifications::change::delete))
+        .routes(routes!(notifications::change::change_patch, notifications::change::change_put))
+        .routes(routes!(announcements::one))
+        .routes(routes!(users::put))
+        .routes(routes!(tokens::issue))
+}
+
+/// The API and the operators' pages, complete with everything that surrounds them.
+pub fn router(state: &AppState) -> Router {
+    let (api, _) = described().split_for_parts();
+    let api = api
+        .route("/health", axum::routing::get(health::health))
+        .route("/health/live", axum::routing::get(health::live))
+        .route("/health/ready", axum::routing::get(health::ready))
+        .route("/ws/metrics", axum::routing::get(health::websocket_metrics))
+        .layer(middleware::from_fn_with_state(state.clone(), request::limit_body));
+    let openapi = axum::routing::get(openapi::serve);
+    Router::new()
+        .nest("/api/v1", api.clone())
+        .nest("/api", api)
+        .route("/api/openapi.json", openapi)
+        .route("/health", axum::routing::get(health::health))
+        .route("/health/live", axum::routing::get(health::live))
+        .route("/health/ready", axum::routing::get(health::ready))
+        .route("/metrics", axum::routing::get(health::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state.clone())
+}
+
+/// The surroundings that every answer has: request id, log line, metrics, door.
+pub fn surround(router: Router, state: &AppState, door: door::DoorLayer) -> Router {
+    router
+        .layer(middleware::from_fn_with_state(door, door::check))
+        .layer(middleware::from_fn_with_state(state.clone(), request::observe))
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this address")
+}
+
+async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "METHOD_NOT_ALLOWED",
+        "This address does not know that method",
+    )
+}

@@ -1,0 +1,6 @@
+//! `/notifications`: servers send and retract, users read and tidy.
+
+pub(super) mod change;
+pub(super) mod list;
+pub(super) mod schema;
+pub(super) mod send;

@@ -1,0 +1,270 @@
+//! Servers send notifications: one, or several in an array.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use tidings_core::{
+    api_key::Scope,
+    idempotency::IdempotencyClaim,
+    ids::NotificationId,
+    notification::{Draft, DraftLimits, NewMessage, Recipients},
+    ports::{Accept, AcceptOutcome, Accepted},
+    time::Timestamp,
+};
+use utoipa::ToSchema;
+
+use super::schema;
+use crate::{
+    api::{
+        caller::Server,
+        extract::{JsonBytes, parse},
+        problem::Problem,
+    },
+    secret::random_bytes,
+    state::AppState,
+};
+
+/// Most notifications in one request.
+const MAX_ITEMS: usize = 1_000;
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 255;
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What became of one notification.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::api) struct Sent {
+    #[schema(value_type = uuid::Uuid)]
+    id: NotificationId,
+    /// Users who got it, or (of an announcement) who will.
+    recipients: u64,
+    /// `committed`: it is in the database.
+    stored: &'static str,
+    /// All recipients had one with this `dedupeKey` already; `id` is that one's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    duplicate: bool,
+    /// It is announced in batches: where to see how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_url: Option<String>,
+}
+
+impl From<&Accepted> for Sent {
+    fn from(accepted: &Accepted) -> Self {
+        let status_url =
+            accepted.announced.then(|| format!("/api/v1/announcements/{}", accepted.id));
+        Self {
+            id: accepted.id,
+            recipients: accepted.recipients,
+            stored: "committed",
+            duplicate: accepted.duplicate,
+            status_url,
+        }
+    }
+}
+
+/// One entry for each notification of an array, in its order: what became of it, or what is
+/// wrong with it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(in crate::api) enum SendResult {
+    Sent(Sent),
+    Failed { problem: Problem },
+}
+
+#[derive(Serialize, ToSchema)]
+pub(in crate::api) struct SendResults {
+    results: Vec<SendResult>,
+}
+
+/// Sends a notification, or up to 1,000 in an array.
+///
+/// An array is stored in one transaction; entries that are not valid are left out and say why.
+/// With an `Idempotency-Key`, sending the same again within 24 h gives the first answer.
+#[utoipa::path(
+    post, path = "/notifications", tag = "notifications", security(("apiKey" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
+    request_body(content = schema::Draft, description = "One, or an array of them"),
+    responses(
+        (status = 201, body = Sent, description = "Stored; for an array `{results}`"),
+        (status = 200, body = Sent, description = "A duplicate; nothing new was stored"),
+        (status = 202, body = Sent, description = "Stored, and being announced"),
+        (status = 207, body = SendResults, description = "Some entries of the array are not valid"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(in crate::api) async fn send(
+    State(state): State<AppState>,
+    server: Server,
+    headers: HeaderMap,
+    JsonBytes(body): JsonBytes,
+) -> Result<Response, Problem> {
+    server.require(Scope::NotificationsWrite)?;
+    let claim = claim(&server, &headers, &body)?;
+    let flight = claim.as_ref().map(|claim| {
+        state.in_flight.begin(&claim.scope, &claim.key).ok_or_else(|| {
+            Problem::new(
+                StatusCode::CONFLICT,
+                "IDEMPOTENCY_IN_FLIGHT",
+                "A request with this Idempotency-Key has not been answered yet",
+            )
+            .with_retry_after(1)
+        })
+    });
+    let _flight = flight.transpose()?;
+    let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
+    if is_array {
+        send_many(&state, &body, claim).await
+    } else {
+        send_one(&state, &body, claim).await
+    }
+}
+
+fn claim(
+    server: &Server,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<IdempotencyClaim>, Problem> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > MAX_KEY {
+        let detail = "must have 1 to 255 visible ASCII characters";
+        return Err(Problem::field(
+            StatusCode::BAD_REQUEST,
+            "Idempotency-Key",
+            "BAD_HEADER",
+            detail,
+        ));
+    }
+    let fingerprint = Sha256::new_with_prefix("POST notifications\n").chain_update(body).finalize();
+    Ok(Some(IdempotencyClaim {
+        scope: server.key.id.clone(),
+        key: key.to_owned(),
+        fingerprint: fingerprint.into(),
+    }))
+}
+
+async fn send_one(
+    state: &AppState,
+    body: &[u8],
+    idempotency: Option<IdempotencyClaim>,
+) -> Result<Response, Problem> {
+    let now = state.clock.now();
+    let message = check(state, parse(body, "")?, "", now)?;
+    let outcome = state.store.accept(Accept { messages: vec![message], idempotency, now }).await?;
+    let Some(accepted) = outcome.accepted.first() else {
+        return Err(lost_outcome());
+    };
+    let status = match accepted {
+        Accepted { duplicate: true, .. } => StatusCode::OK,
+        Accepted { announced: true, .. } => StatusCode::ACCEPTED,
+        _ => StatusCode::CREATED,
+    };
+    Ok(answer(status, &outcome, Json(Sent::from(accepted))))
+}
+
+async fn send_many(
+    state: &AppState,
+    body: &[u8],
+    idempotency: Option<IdempotencyClaim>,
+) -> Result<Response, Problem> {
+    let entries: Vec<&RawValue> = parse_entries(body)?;
+    let now = state.clock.now();
+    let checked: Vec<Result<NewMessage, Problem>> = entries
+        .iter()
+        .enumerate()
+        .map(|(n, entry)| {
+            let at = format!("/{n}");
+            check(state, parse(entry.get().as_bytes(), &at)?, &at, now)
+        })
+        .collect();
+    let messages: Vec<NewMessage> =
+        checked.iter().filter_map(|c| c.as_ref().ok().cloned()).collect();
+    if messages.is_empty() {
+        let results = checked.into_iter().filter_map(Result::err);
+        let results = results.map(|problem| SendResult::Failed { problem }).collect();
+        let body = Json(SendResults { results });
+        return Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response());
+    }
+    let outcome = state.store.accept(Accept { messages, idempotency, now }).await?;
+    let mut accepted = outcome.accepted.iter();
+    let results: Option<Vec<SendResult>> = checked
+        .into_iter()
+        .map(|entry| match entry {
+            Ok(_) => accepted.next().map(|accepted| SendResult::Sent(accepted.into())),
+            Err(problem) => Some(SendResult::Failed { problem }),
+        })
+        .collect();
+    let results = results.ok_or_else(lost_outcome)?;
+    Ok(answer(array_status(&results), &outcome, Json(SendResults { results })))
+}
+
+fn parse_entries(body: &[u8]) -> Result<Vec<&RawValue>, Problem> {
+    std::str::from_utf8(body).map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", "The body is not valid UTF-8")
+    })?;
+    let entries: Vec<&RawValue> = serde_json::from_slice(body).map_err(|error| {
+        let detail = format!("The body is not JSON: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail)
+    })?;
+    let problem = match entries.len() {
+        0 => "must hold at least one notification",
+        n if n > MAX_ITEMS => "must hold at most 1000 notifications",
+        _ => return Ok(entries),
+    };
+    Err(Problem::field(StatusCode::UNPROCESSABLE_ENTITY, "", "BAD_LENGTH", problem))
+}
+
+fn array_status(results: &[SendResult]) -> StatusCode {
+    if results.iter().any(|result| matches!(result, SendResult::Failed { .. })) {
+        return StatusCode::MULTI_STATUS;
+    }
+    let announced =
+        |result: &SendResult| matches!(result, SendResult::Sent(s) if s.status_url.is_some());
+    let duplicate = |result: &SendResult| matches!(result, SendResult::Sent(s) if s.duplicate);
+    if results.iter().any(announced) {
+        StatusCode::ACCEPTED
+    } else if results.iter().all(duplicate) {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    }
+}
+
+fn check(state: &AppState, draft: Draft, at: &str, now: Timestamp) -> Result<NewMessage, Problem> {
+    let limits = DraftLimits { data: state.config.limits.notification_data };
+    let id = NotificationId::new_v7(now, random_bytes());
+    let message = draft
+        .check(at, id, now, &state.types, limits)
+        .map_err(|errors| Problem::invalid(&errors))?;
+    if let Recipients::Room(_) = message.recipients {
+        return Err(Problem::field(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("{at}/to/room"),
+            "UNSUPPORTED",
+            "rooms have no stored members in this version; name the users",
+        ));
+    }
+    Ok(message)
+}
+
+/// The store answers one for each message; anything else is its bug, not the caller's.
+fn lost_outcome() -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The outcome was lost")
+}
+
+fn answer(status: StatusCode, outcome: &AcceptOutcome, body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
+    if outcome.replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}

@@ -1,0 +1,90 @@
+//! What surrounds each request: its id, its line in the log, its metrics, its limits.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::extract::too_large;
+use crate::{guard::bearer, secret::random_hex, state::AppState};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives every request an id (or takes the caller's, if it is a sane one), and records it.
+pub(super) async fn observe(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let user_bucket = subject(&state, request.headers());
+    let (mut response, route) = {
+        let route = request.extensions().get::<MatchedPath>().map(|r| r.as_str().to_owned());
+        (next.run(request).await, route)
+    };
+    let took = started.elapsed();
+    let status = response.status().as_u16();
+    let label = route.as_deref().unwrap_or("other");
+    state.metrics.request(method.as_str(), label, status, took);
+    let quiet = path.starts_with("/health") || path == "/metrics";
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if quiet {
+        tracing::debug!(event = "request", %method, path, status, took_ms, request_id = id);
+    } else {
+        tracing::info!(event = "request", %method, path, status, took_ms, request_id = id);
+    }
+    if let Some(bucket) = user_bucket {
+        rate_headers(response.headers_mut(), state.request_limits.limit(), bucket.remaining());
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    match given {
+        Some(id) if tidings_core::ids::check_id(id).is_ok() => id.to_owned(),
+        _ => random_hex::<8>(),
+    }
+}
+
+/// The bucket that this request is counted in, if it carries a user's good token.
+fn subject(
+    state: &AppState,
+    headers: &HeaderMap,
+) -> Option<std::sync::Arc<crate::limiter::Bucket>> {
+    let claims = state.tokens.verify_locally(&bearer(headers)?)?.ok()?;
+    state.request_limits.bucket(claims.sub.as_str())
+}
+
+fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u64) {
+    headers.insert("ratelimit-limit", HeaderValue::from(limit));
+    headers.insert("ratelimit-remaining", HeaderValue::from(remaining));
+    let reset = 60u64.saturating_sub(remaining.saturating_mul(60) / u64::from(limit.max(1)));
+    headers.insert("ratelimit-reset", HeaderValue::from(reset));
+}
+
+/// Refuses bodies that say they are too large, and stops reading those that do not say.
+pub(super) async fn limit_body(
+    State(state): State<AppState>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let most = state.config.limits.request_body;
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > most) {
+        return too_large().into_response();
+    }
+    DefaultBodyLimit::max(most).apply(&mut request);
+    next.run(request).await
+}

@@ -1,0 +1,132 @@
+//! What a configuration must fulfil, and what to do where it does not.
+
+use std::time::Duration;
+
+use super::Config;
+
+/// Shortest secret for HMAC signatures: as long as the shortest hash (RFC 7518 §3.2).
+pub const MIN_SECRET: usize = 32;
+
+/// All that is wrong with a configuration, a sentence each.
+pub fn check(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut need = |ok: bool, problem: &str| {
+        if !ok {
+            problems.push(problem.to_owned());
+        }
+    };
+    check_auth(config, &mut need);
+    check_backends(config, &mut need);
+    check_gateway(config, &mut need);
+    check_limits(config, &mut need);
+    check_http(config, &mut need);
+    if config.dev {
+        need(
+            config.host.is_loopback(),
+            "host: --dev listens on loopback addresses only; leave host out or set 127.0.0.1",
+        );
+    }
+    for name in config.types.keys() {
+        let fine = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
+        need(fine, "types: a type's name has 1 to 64 characters");
+    }
+    problems
+}
+
+fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    let auth = &config.auth;
+    if let Some(secret) = &auth.jwt_secret {
+        need(
+            secret.len() >= MIN_SECRET,
+            "auth.jwt_secret (TIDINGS_JWT_SECRET): must have at least 32 bytes; make one with `openssl rand -hex 32`",
+        );
+    }
+    let has_key = auth.jwt_secret.is_some() || !auth.keys.is_empty() || auth.jwks_url.is_some();
+    need(
+        has_key || config.dev,
+        "auth: no key to check tokens with; set TIDINGS_JWT_SECRET, auth.keys or auth.jwks_url (or try --dev)",
+    );
+    if let Some(url) = &auth.jwks_url {
+        let local = url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
+        need(
+            url.starts_with("https://") || local,
+            "auth.jwks_url: must be an https address (http only on loopback)",
+        );
+    }
+    for key in &auth.keys {
+        if let Err(problem) = crate::auth::check_key(key) {
+            need(false, &format!("auth.keys: {problem}"));
+        }
+    }
+    need(auth.leeway <= Duration::from_secs(300), "auth.leeway: must be at most 5 minutes");
+}
+
+fn check_backends(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    if let Some(url) = &config.database_url {
+        need(
+            url.starts_with("sqlite:"),
+            "database_url (TIDINGS_DATABASE_URL): this version stores in SQLite only; leave it out, or write sqlite:PATH",
+        );
+    }
+    need(
+        config.redis_url.is_none(),
+        "redis_url (TIDINGS_REDIS_URL): this version runs on one node without Redis; leave it out",
+    );
+    need((1..=64).contains(&config.store.readers), "store.readers: must be between 1 and 64");
+    need(config.store.queue >= 1, "store.queue: must be at least 1");
+}
+
+fn check_gateway(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    let gateway = &config.gateway;
+    need(
+        gateway.path.starts_with('/') && gateway.path.ends_with('/') && gateway.path.len() > 2,
+        "gateway.path: must begin and end with a slash, for example /socket.io/",
+    );
+    need(
+        gateway.ping_interval >= Duration::from_millis(100)
+            && gateway.ping_timeout >= Duration::from_millis(100),
+        "gateway.ping_interval, gateway.ping_timeout: must be at least 100ms",
+    );
+    need(
+        (1_000..=100_000_000).contains(&gateway.max_payload),
+        "gateway.max_payload: must be between 1000 and 100000000 bytes",
+    );
+    need(gateway.send_buffer >= 64 * 1024, "gateway.send_buffer: must be at least 65536 bytes");
+    need(
+        gateway.node_send_buffer >= gateway.send_buffer,
+        "gateway.node_send_buffer: must not be smaller than gateway.send_buffer",
+    );
+}
+
+fn check_limits(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    let limits = &config.limits;
+    need(limits.connections >= 1, "limits.connections: must be at least 1");
+    need(
+        limits.saturation > 0.0 && limits.saturation <= 1.0,
+        "limits.saturation: must be more than 0 and at most 1",
+    );
+    need(limits.connections_per_user >= 1, "limits.connections_per_user: must be at least 1");
+    need(limits.connections_per_ip >= 1, "limits.connections_per_ip: must be at least 1");
+    need(limits.connects_per_ip >= 1, "limits.connects_per_ip: must be at least 1");
+    need(limits.client_messages >= 1, "limits.client_messages: must be at least 1");
+    need(
+        limits.notification_data <= limits.request_body,
+        "limits.notification_data: must not be larger than limits.request_body",
+    );
+}
+
+fn check_http(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    for origin in &config.http.origins {
+        let scheme = origin.starts_with("https://") || origin.starts_with("http://");
+        let bare = origin.matches('/').count() == 2;
+        need(
+            scheme && bare && !origin.contains('*'),
+            "http.origins: each is scheme, host and port, such as https://app.example; no * and no path",
+        );
+    }
+    for proxy in &config.http.trusted_proxies {
+        if let Err(problem) = crate::client_address::Network::parse(proxy) {
+            need(false, &format!("http.trusted_proxies: {proxy}: {problem}"));
+        }
+    }
+}

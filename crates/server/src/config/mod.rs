@@ -1,0 +1,330 @@
+//! The configuration: plain data, complete and checked before anything starts.
+//!
+//! It comes from a TOML file, then the environment, then flags; later ones win. See
+//! [`load`](mod@load) for the rules and `docs/configuration.md` for every setting.
+
+mod check;
+mod environment;
+mod load;
+
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tidings_core::notification_type::TypeSpec;
+
+pub use check::MIN_SECRET;
+pub use check::check;
+pub use load::{ConfigError, Flags, load};
+
+use crate::auth::KeyConfig;
+
+/// Durations are written like `25s`, `5m` or `90d`.
+mod duration {
+    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::required::*;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address to listen on. `--dev` accepts loopback addresses only.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Where the database, secrets and the lock file live.
+    pub data_dir: PathBuf,
+    /// `sqlite:PATH`; without it a file in the data directory.
+    pub database_url: Option<String>,
+    pub redis_url: Option<String>,
+    /// For trying out: made-up users, a secret of the directory's own, loopback only.
+    pub dev: bool,
+    /// Names this process in logs and health; made at each start if not set.
+    pub node_id: Option<String>,
+    pub auth: Auth,
+    pub http: Http,
+    pub gateway: Gateway,
+    pub limits: Limits,
+    pub store: StoreConfig,
+    pub retention: Retention,
+    pub lifecycle: Lifecycle,
+    pub log: Log,
+    /// Notification types beside the built-in ones.
+    pub types: BTreeMap<String, TypeSpec>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            host: IpAddr::from([127, 0, 0, 1]),
+            port: 3001,
+            data_dir: PathBuf::from("tidings-data"),
+            database_url: None,
+            redis_url: None,
+            dev: false,
+            node_id: None,
+            auth: Auth::default(),
+            http: Http::default(),
+            gateway: Gateway::default(),
+            limits: Limits::default(),
+            store: StoreConfig::default(),
+            retention: Retention::default(),
+            lifecycle: Lifecycle::default(),
+            log: Log::default(),
+            types: BTreeMap::new(),
+        }
+    }
+}
+
+/// How users prove who they are.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Auth {
+    /// A shared secret for HS256 tokens, at least 32 bytes. Short for one entry in `keys`.
+    #[serde(skip_serializing)]
+    pub jwt_secret: Option<String>,
+    /// Keys that tokens may be signed with; several for rotation.
+    #[serde(skip_serializing)]
+    pub keys: Vec<KeyConfig>,
+    /// A JSON Web Key Set (RFC 7517) of the application's identity provider.
+    pub jwks_url: Option<String>,
+    #[serde(with = "duration")]
+    pub jwks_cache: Duration,
+    /// How long cached keys serve on while their source is away.
+    #[serde(with = "duration")]
+    pub jwks_grace: Duration,
+    /// The `iss` that every token must carry.
+    pub issuer: Option<String>,
+    /// The `aud` that every token must carry.
+    pub audience: Option<String>,
+    /// Tolerated difference between clocks.
+    #[serde(with = "duration")]
+    pub leeway: Duration,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            jwt_secret: None,
+            keys: Vec::new(),
+            jwks_url: None,
+            jwks_cache: Duration::from_secs(5 * 60),
+            jwks_grace: Duration::from_secs(15 * 60),
+            issuer: None,
+            audience: None,
+            leeway: Duration::from_secs(5),
+        }
+    }
+}
+
+impl std::fmt::Debug for Auth {
+    /// Secrets stay out of logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Auth")
+            .field("jwt_secret", &self.jwt_secret.as_ref().map(|_| "…"))
+            .field("keys", &self.keys.len())
+            .field("jwks_url", &self.jwks_url)
+            .field("issuer", &self.issuer)
+            .field("audience", &self.audience)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Origins (`https://app.example`) that browsers may call from, besides the server's own.
+    pub origins: Vec<String>,
+    /// Addresses or networks (`10.0.0.0/8`) of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Names that `Host` may carry; empty accepts all (in `--dev`: loopback names only).
+    pub hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    pub path: String,
+    #[serde(with = "duration")]
+    pub ping_interval: Duration,
+    #[serde(with = "duration")]
+    pub ping_timeout: Duration,
+    /// A connection that has joined no namespace by then is closed.
+    #[serde(with = "duration")]
+    pub connect_timeout: Duration,
+    /// Largest message from a client, in bytes.
+    pub max_payload: usize,
+    /// Most bytes that wait for one slow client.
+    pub send_buffer: usize,
+    /// Most bytes that wait for all slow clients together.
+    pub node_send_buffer: usize,
+    /// How long a full send buffer may stay full.
+    #[serde(with = "duration")]
+    pub slow_drain: Duration,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            path: "/socket.io/".into(),
+            ping_interval: Duration::from_secs(25),
+            ping_timeout: Duration::from_secs(20),
+            connect_timeout: Duration::from_secs(45),
+            max_payload: 1_000_000,
+            send_buffer: 1 << 20,
+            node_send_buffer: 512 << 20,
+            slow_drain: Duration::from_secs(30),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections of this node.
+    pub connections: usize,
+    /// The share of `connections` from which new ones are refused.
+    pub saturation: f64,
+    /// Connections of one user; one more closes the oldest.
+    pub connections_per_user: usize,
+    /// Connections of one address; not applied to loopback.
+    pub connections_per_ip: usize,
+    /// New connections per second and address; not applied to loopback.
+    pub connects_per_ip: u32,
+    /// Messages per minute and connection.
+    pub client_messages: u32,
+    /// API requests per minute and user; 0 is no limit.
+    pub user_requests: u32,
+    /// `data` of a notification, in bytes.
+    pub notification_data: usize,
+    /// Body of an API request, in bytes.
+    pub request_body: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            saturation: 0.95,
+            connections_per_user: 5,
+            connections_per_ip: 100,
+            connects_per_ip: 50,
+            client_messages: 100,
+            user_requests: 600,
+            notification_data: 10 * 1024,
+            request_body: 1 << 20,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `full` survives a power cut; `normal` may lose the last moments to one.
+    pub synchronous: Synchronous,
+    pub readers: usize,
+    /// Writes that may wait before more are refused.
+    pub queue: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Synchronous {
+    Full,
+    Normal,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { synchronous: Synchronous::Full, readers: 4, queue: 10_000 }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Notifications are removed after this, read or not.
+    #[serde(with = "duration")]
+    pub notifications: Duration,
+    /// Clients that were away for longer start over.
+    #[serde(with = "duration")]
+    pub tombstones: Duration,
+    /// Finished announcements.
+    #[serde(with = "duration")]
+    pub announcements: Duration,
+    /// Pause between two rounds of upkeep.
+    #[serde(with = "duration")]
+    pub interval: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            notifications: DAY.saturating_mul(90),
+            tombstones: DAY.saturating_mul(30),
+            announcements: DAY.saturating_mul(30),
+            interval: Duration::from_secs(60),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lifecycle {
+    /// On SIGTERM: how long the node says "not ready" before it refuses connections.
+    #[serde(with = "duration")]
+    pub unready: Duration,
+    /// Then its connections are closed one by one over this time.
+    #[serde(with = "duration")]
+    pub drain: Duration,
+    /// Pause between two batches of an announcement.
+    #[serde(with = "duration")]
+    pub announcement_pause: Duration,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            unready: Duration::from_secs(5),
+            drain: Duration::from_secs(30),
+            announcement_pause: Duration::from_millis(100),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidings_gateway=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Json }
+    }
+}
+
+impl Config {
+    /// The file of the SQLite database.
+    pub fn database_path(&self) -> PathBuf {
+        match self.database_url.as_deref().and_then(sqlite_path) {
+            Some(path) => PathBuf::from(path),
+            None => self.data_dir.join("tidings.db"),
+        }
+    }
+}
+
+/// The path in `sqlite:PATH` or `sqlite://PATH`.
+fn sqlite_path(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("sqlite:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest))
+}

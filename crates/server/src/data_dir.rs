@@ -1,0 +1,93 @@
+//! The data directory: one process at a time, and (in `--dev`) a secret of its own.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::fs::{FlockOperation, flock};
+
+/// Marks a directory that `--dev` made: its secret is not for production.
+const DEV_SECRET: &str = "dev-secret";
+const LOCK: &str = "tidings.lock";
+const ADMIN_SOCKET: &str = "admin.sock";
+
+/// A data directory that this process holds. Dropping it lets go.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl DataDir {
+    /// Makes the directory if need be and takes its lock. Fails with the pid of the holder
+    /// if another process has it.
+    pub fn lock(path: &Path) -> anyhow::Result<Self> {
+        fs::create_dir_all(path)
+            .with_context(|| format!("cannot make the data directory {}", path.display()))?;
+        // Tokens' secrets and everybody's notifications lie here: nobody else needs to look.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
+        let file = path.join(LOCK);
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&file)
+            .with_context(|| format!("cannot open {}", file.display()))?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            lock.read_to_string(&mut pid).ok();
+            bail!(
+                "the data directory {} is in use by process {}; stop it first, or choose another with --data-dir",
+                path.display(),
+                if pid.trim().is_empty() { "unknown" } else { pid.trim() }
+            );
+        }
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn admin_socket(&self) -> PathBuf {
+        admin_socket(&self.path)
+    }
+}
+
+/// Where a running server listens for the command line.
+pub fn admin_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join(ADMIN_SOCKET)
+}
+
+/// Whether `--dev` made this directory.
+pub fn is_dev(data_dir: &Path) -> bool {
+    data_dir.join(DEV_SECRET).exists()
+}
+
+/// The directory's own secret, made on the first call.
+pub fn dev_secret(data_dir: &Path) -> anyhow::Result<String> {
+    let path = data_dir.join(DEV_SECRET);
+    if let Ok(secret) = fs::read_to_string(&path) {
+        return Ok(secret.trim().to_owned());
+    }
+    let secret = crate::secret::random_hex::<32>();
+    let mut file = OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    writeln!(file, "{secret}")?;
+    file.sync_all()?;
+    Ok(secret)
+}

@@ -1,0 +1,153 @@
+//! The events that the server sends about an inbox, and their encoding.
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::json;
+use tidings_core::{
+    ids::{NotificationId, Rev, UserId},
+    inbox::{ChangeKind, InboxChange, InboxState, Sync},
+    notification::{Item, Message},
+    time::Timestamp,
+};
+use tidings_gateway::{Frame, Tail};
+
+/// An item's state, without its body.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemState<'a> {
+    #[serde(flatten)]
+    item: &'a Item,
+    read: bool,
+}
+
+/// `notification:updated`: what changed, apart from what came new.
+#[derive(Serialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Updated<'a> {
+    rev: Rev,
+    unread: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    items: Vec<ItemState<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    removed: &'a [NotificationId],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_up_to: Option<Rev>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleared_up_to: Option<Rev>,
+}
+
+/// Encodes changes. Remembers the body of the last message: an announcement comes as many
+/// changes in a row that share one.
+#[derive(Default)]
+pub(super) struct Encoder {
+    last: Mutex<Option<(NotificationId, Tail)>>,
+}
+
+impl Encoder {
+    /// The change itself, and the counter that follows from it.
+    pub(super) fn change(&self, change: &InboxChange) -> [Frame; 2] {
+        let first = match &change.kind {
+            ChangeKind::Added { message, item } => Frame::event_with_head(
+                "notification",
+                &item.head(&change.user),
+                &self.tail(message),
+            ),
+            other => event("notification:updated", &updated(change, other)),
+        };
+        [first, count(change.rev, change.unread)]
+    }
+
+    fn tail(&self, message: &Message) -> Tail {
+        let mut last = self.last.lock();
+        if let Some((id, tail)) = &*last
+            && *id == message.id
+        {
+            return tail.clone();
+        }
+        let tail = Tail::new(&String::from_utf8_lossy(&message.tail()));
+        *last = Some((message.id, tail.clone()));
+        tail
+    }
+}
+
+fn updated<'a>(change: &InboxChange, kind: &'a ChangeKind) -> Updated<'a> {
+    let mut updated = Updated { rev: change.rev, unread: change.unread, ..Updated::default() };
+    match kind {
+        // Has an event of its own.
+        ChangeKind::Added { .. } => {}
+        ChangeKind::Updated(items) => {
+            updated.items =
+                items.iter().map(|item| ItemState { item, read: item.is_read() }).collect();
+        }
+        ChangeKind::Removed(ids) => updated.removed = ids,
+        ChangeKind::ReadAll { up_to } => updated.read_up_to = Some(*up_to),
+        ChangeKind::Cleared { up_to } => updated.cleared_up_to = Some(*up_to),
+    }
+    updated
+}
+
+pub(super) fn count(rev: Rev, unread: u64) -> Frame {
+    event("notification:count", &json!({ "unread": unread, "rev": rev }))
+}
+
+pub(super) fn connected(socket_id: &str, user: &UserId, state: &InboxState) -> Frame {
+    let body = json!({
+        "socketId": socket_id,
+        "userId": user,
+        "rev": state.rev,
+        "unread": state.unread,
+        "recovered": false,
+    });
+    event("connected", &body)
+}
+
+/// `notifications:pending`: the answer to a sync that nobody had to ask for.
+pub(super) fn pending(sync: &Sync) -> Frame {
+    event("notifications:pending", &Pending::from(sync))
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Pending<'a> {
+    notifications: &'a [tidings_core::notification::Notification],
+    removed: &'a [NotificationId],
+    read_up_to: Rev,
+    unread: u64,
+    to: Rev,
+    has_more: bool,
+    reset: bool,
+}
+
+impl<'a> From<&'a Sync> for Pending<'a> {
+    fn from(sync: &'a Sync) -> Self {
+        Self {
+            notifications: &sync.items,
+            removed: &sync.removed,
+            read_up_to: sync.read_up_to,
+            unread: sync.unread,
+            to: sync.to,
+            has_more: sync.has_more,
+            reset: sync.reset,
+        }
+    }
+}
+
+/// `error`: something that the client should know and nobody asked for.
+pub fn error(code: &str, message: &str) -> Frame {
+    event("error", &json!({ "code": code, "message": message }))
+}
+
+pub fn shutdown(reconnect_after_ms: u64) -> Frame {
+    let body = json!({ "reconnectAfterMs": reconnect_after_ms, "message": "Server restarting" });
+    event("server:shutdown", &body)
+}
+
+pub(super) fn heartbeat(now: Timestamp) -> serde_json::Value {
+    json!({ "ok": true, "timestamp": now })
+}
+
+pub(super) fn event(name: &str, body: &impl Serialize) -> Frame {
+    // Plain fields into memory: cannot fail. If it ever did, an empty object would show it.
+    let json = serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned());
+    Frame::event(name, &[&json])
+}

@@ -1,0 +1,197 @@
+//! The hub: follows the bus for every user with a device here.
+//!
+//! Each user's changes are numbered without gaps, and each session knows how far its device
+//! has been told. What is known already is dropped; what comes too early waits for what is
+//! missing, but not for long: then the user is reported and the store is asked.
+
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tidings_core::{
+    ids::{Rev, UserId},
+    inbox::{ChangeKind, InboxChange},
+    ports::{BusSink, Clock},
+};
+use tidings_gateway::Frame;
+use tokio::sync::mpsc;
+
+use super::{
+    events::Encoder,
+    session::{Delivery, InboxSession},
+};
+use crate::metrics::Metrics;
+
+const SHARDS: usize = 64;
+
+pub struct InboxHub {
+    shards: Vec<Mutex<HashMap<UserId, Entry>>>,
+    hasher: RandomState,
+    encoder: Encoder,
+    gaps: mpsc::UnboundedSender<UserId>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    connections_per_user: usize,
+}
+
+/// A user with devices on this node.
+#[derive(Default)]
+struct Entry {
+    /// Oldest first.
+    sessions: Vec<Arc<InboxSession>>,
+    /// The gap was reported and will be repaired.
+    reported: bool,
+}
+
+/// What registering a session led to.
+pub(super) struct Registered {
+    /// It is the user's first here: the bus must be subscribed.
+    pub(super) first: bool,
+    /// The user had too many devices; these, the oldest, have to go.
+    pub(super) displaced: Vec<Arc<InboxSession>>,
+}
+
+impl InboxHub {
+    /// The receiver hears of users whose changes have gaps.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        connections_per_user: usize,
+    ) -> (Arc<Self>, mpsc::UnboundedReceiver<UserId>) {
+        // Each user is in the queue at most once (`reported`), so that it is bounded by them.
+        let (gaps, reported) = mpsc::unbounded_channel();
+        let hub = Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+            encoder: Encoder::default(),
+            gaps,
+            metrics,
+            clock,
+            connections_per_user,
+        };
+        (Arc::new(hub), reported)
+    }
+
+    fn shard(&self, user: &UserId) -> &Mutex<HashMap<UserId, Entry>> {
+        let hash = self.hasher.hash_one(user);
+        // In range by the remainder; the vector has exactly SHARDS entries.
+        &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+
+    pub(super) fn register(&self, session: &Arc<InboxSession>) -> Registered {
+        let mut shard = self.shard(&session.user).lock();
+        let entry = shard.entry(session.user.clone()).or_default();
+        let first = entry.sessions.is_empty();
+        let over = (entry.sessions.len() + 1).saturating_sub(self.connections_per_user);
+        let displaced = entry.sessions.drain(..over).collect();
+        entry.sessions.push(Arc::clone(session));
+        Registered { first, displaced }
+    }
+
+    /// Whether the user has no device here any more.
+    pub(super) fn unregister(&self, session: &Arc<InboxSession>) -> bool {
+        let mut shard = self.shard(&session.user).lock();
+        let Some(entry) = shard.get_mut(&session.user) else { return false };
+        entry.sessions.retain(|other| !Arc::ptr_eq(other, session));
+        let last = entry.sessions.is_empty();
+        if last {
+            shard.remove(&session.user);
+        }
+        last
+    }
+
+    /// The session has been sent everything up to `snapshot`: from now on it follows.
+    pub(super) fn go_live(&self, session: &Arc<InboxSession>, snapshot: Rev) {
+        if session.go_live(snapshot, &self.delivery()) {
+            self.report(&session.user);
+        }
+    }
+
+    /// Sends `frames`, which a query found, after which the device knows everything up to `to`.
+    pub(super) fn catch_up(&self, session: &InboxSession, frames: &[Frame], to: Rev) -> bool {
+        session.catch_up(frames, to, &self.delivery())
+    }
+
+    /// The user's gaps are being repaired: new ones are to be reported again. Gives the
+    /// sessions concerned.
+    pub(super) fn take_gapped(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
+        let mut shard = self.shard(user).lock();
+        let Some(entry) = shard.get_mut(user) else { return Vec::new() };
+        entry.reported = false;
+        entry.sessions.iter().filter(|session| session.needs_repair()).cloned().collect()
+    }
+
+    /// Something is missing for this user's devices.
+    pub fn report(&self, user: &UserId) {
+        if let Some(entry) = self.shard(user).lock().get_mut(user) {
+            self.report_entry(entry, user);
+        }
+    }
+
+    fn report_entry(&self, entry: &mut Entry, user: &UserId) {
+        if !entry.reported {
+            entry.reported = true;
+            // Fails only when the server ends.
+            let _ = self.gaps.send(user.clone());
+        }
+    }
+
+    fn delivery(&self) -> HubDelivery<'_> {
+        HubDelivery { hub: self, encoded: OnceCell::new() }
+    }
+
+    pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
+        self.shard(user).lock().get(user).map(|entry| entry.sessions.clone()).unwrap_or_default()
+    }
+
+    /// Every session for which `wanted` holds.
+    pub fn sessions_where(&self, wanted: impl Fn(&InboxSession) -> bool) -> Vec<Arc<InboxSession>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let sessions = shard.values().flat_map(|entry| &entry.sessions);
+            found.extend(sessions.filter(|session| wanted(session)).cloned());
+        }
+        found
+    }
+}
+
+impl BusSink for InboxHub {
+    fn receive(&self, change: Arc<InboxChange>) {
+        let mut shard = self.shard(&change.user).lock();
+        let Some(entry) = shard.get_mut(&change.user) else { return };
+        let delivery = self.delivery();
+        let mut gap = false;
+        for session in &entry.sessions {
+            gap |= session.receive(&change, &delivery);
+        }
+        if gap {
+            self.report_entry(entry, &change.user);
+        }
+    }
+}
+
+/// Encodes a change once for all devices of its user.
+struct HubDelivery<'a> {
+    hub: &'a InboxHub,
+    encoded: OnceCell<(Rev, [Frame; 2])>,
+}
+
+impl Delivery for HubDelivery<'_> {
+    fn frames(&self, change: &InboxChange) -> [Frame; 2] {
+        let (rev, frames) =
+            self.encoded.get_or_init(|| (change.rev, self.hub.encoder.change(change)));
+        if *rev == change.rev { frames.clone() } else { self.hub.encoder.change(change) }
+    }
+
+    fn sent(&self, change: &InboxChange) {
+        if let ChangeKind::Added { message, .. } = &change.kind {
+            let latency = self.hub.clock.now().since(message.created_at);
+            self.hub.metrics.notification_delivered("websocket", latency);
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Inboxes on their way to the devices: the hub that follows the bus, one session for each
+//! connected device, and the events that it speaks.
+
+mod commands;
+pub mod events;
+mod hub;
+mod namespace;
+pub mod open;
+mod publisher;
+mod session;
+
+pub use hub::InboxHub;
+pub use namespace::InboxNamespace;
+pub use publisher::{Publisher, channel as publisher_channel};

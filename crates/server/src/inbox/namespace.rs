@@ -1,0 +1,178 @@
+//! The Socket.IO namespace `/`: who may connect, and what a connected client hears and says.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use tidings_core::ids::DeviceId;
+use tidings_gateway::{ConnectError, DisconnectReason, Event, Namespace, Socket};
+
+use super::{
+    commands::{self, CommandError, SinceArg},
+    events,
+    open::{self, OpenRequest},
+    session::InboxSession,
+};
+use crate::{
+    auth::{Claims, TokenError},
+    guard::Admitted,
+    security,
+    state::AppState,
+};
+
+pub struct InboxNamespace {
+    state: AppState,
+}
+
+/// What a socket carries: its session, and what it asked for until it is opened.
+struct Attached {
+    session: Arc<InboxSession>,
+    request: parking_lot::Mutex<Option<OpenRequest>>,
+}
+
+/// `auth` of CONNECT. Fields that we do not know belong to the application and are let be.
+#[derive(Deserialize, Default)]
+struct ConnectAuth {
+    token: Option<String>,
+    since: Option<SinceArg>,
+    device: Option<DeviceId>,
+}
+
+impl InboxNamespace {
+    pub fn new(state: AppState) -> Self {
+        Self { state }
+    }
+
+    async fn authenticate(
+        &self,
+        socket: &Socket,
+        auth: &ConnectAuth,
+    ) -> Result<Claims, TokenError> {
+        let handshake = socket.handshake();
+        let header = handshake
+            .extension
+            .as_ref()
+            .and_then(|extension| extension.downcast_ref::<Admitted>())
+            .and_then(|admitted| admitted.token.clone());
+        let token = auth.token.clone().or(header).or_else(|| handshake.query_param("token"));
+        self.state.tokens.verify(token.as_deref().unwrap_or_default()).await
+    }
+}
+
+fn attached(socket: &Socket) -> Option<Arc<Attached>> {
+    socket.data::<Attached>()
+}
+
+fn refusal(problem: &TokenError) -> ConnectError {
+    ConnectError::with_data(problem.to_string(), json!({ "code": problem.code() }))
+}
+
+#[async_trait]
+impl Namespace for InboxNamespace {
+    async fn connect(
+        &self,
+        socket: &Arc<Socket>,
+        auth: Option<Box<RawValue>>,
+    ) -> Result<(), ConnectError> {
+        let auth: ConnectAuth = match &auth {
+            None => ConnectAuth::default(),
+            Some(raw) => serde_json::from_str(raw.get()).map_err(|problem| {
+                let detail = problem.to_string();
+                let detail = detail.split(" at line ").next().unwrap_or_default();
+                ConnectError::with_data(format!("auth: {detail}"), json!({ "code": "INVALID" }))
+            })?,
+        };
+        let claims = self.authenticate(socket, &auth).await.map_err(|problem| {
+            security::token_refused("connect", &problem, socket.handshake().client_ip);
+            refusal(&problem)
+        })?;
+        if claims.expires_at() <= self.state.clock.now() {
+            // Within the leeway, but then it would be closed again at once.
+            return Err(refusal(&TokenError::Expired));
+        }
+        let request = OpenRequest { since: auth.since.map(Into::into), device: auth.device };
+        let per_minute = self.state.config.limits.client_messages;
+        let session =
+            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute);
+        socket.set_data(Arc::new(Attached {
+            session: Arc::new(session),
+            request: parking_lot::Mutex::new(Some(request)),
+        }));
+        Ok(())
+    }
+
+    async fn connected(&self, socket: &Arc<Socket>) {
+        let Some(attached) = attached(socket) else { return };
+        let Some(request) = attached.request.lock().take() else { return };
+        let session = &attached.session;
+        socket.join(&commands::own_room(&session.user));
+        let registered = self.state.hub.register(session);
+        for displaced in registered.displaced {
+            // Told not to come back, or the devices would push one another out in a ring.
+            let message = "Too many connections of this user; the oldest is closed";
+            let _ = displaced.socket.emit(&events::error("CONNECTION_LIMIT", message));
+            displaced.socket.disconnect(true);
+        }
+        self.state.metrics.connection_opened();
+        let now = self.state.clock.now();
+        let opened = async {
+            self.state.store.see_user(&session.user, now).await?;
+            open::open(&self.state, session, request, registered.first).await
+        };
+        if let Err(problem) = opened.await {
+            tracing::error!(%problem, user_id = %session.user, "an inbox could not be opened");
+            socket.close_transport(DisconnectReason::ServerError);
+        }
+    }
+
+    async fn event(&self, socket: &Arc<Socket>, event: Event) {
+        let Some(attached) = attached(socket) else { return };
+        let session = &attached.session;
+        let bucket =
+            if commands::is_upkeep(&event.name) { &session.acks } else { &session.messages };
+        let answer = match bucket.take() {
+            Ok(()) => commands::run(&self.state, session, &event.name, &event.args).await,
+            Err(wait) => Err(CommandError::rate_limit(wait)),
+        };
+        let (body, failed) = match answer {
+            Ok(body) => (body, None),
+            Err(problem) => {
+                let error = problem.json();
+                (json!({ "ok": false, "error": error }), Some(error))
+            }
+        };
+        match (event.ack, failed) {
+            // A client whose buffer is full misses the answer, and asks again.
+            (Some(ack), _) => drop(ack.send_values(&[body])),
+            (None, Some(error)) => {
+                // Nobody to tell if the buffer is full: then the client is in worse trouble.
+                let _ = socket.emit(&events::event("error", &error));
+            }
+            (None, None) => {}
+        }
+    }
+
+    fn disconnected(&self, socket: &Arc<Socket>, _reason: DisconnectReason) {
+        let Some(attached) = attached(socket) else { return };
+        let session = &attached.session;
+        if attached.request.lock().is_some() {
+            // Never got as far as being registered.
+            return;
+        }
+        if self.state.hub.unregister(session) {
+            self.state.bus.unsubscribe(&session.user);
+        }
+        self.state.metrics.connection_closed();
+    }
+
+    fn overflowed(&self, _socket: &Arc<Socket>) {
+        self.state.metrics.send_buffer_full();
+    }
+
+    async fn drained(&self, socket: &Arc<Socket>) {
+        if let Some(attached) = attached(socket) {
+            self.state.hub.report(&attached.session.user);
+        }
+    }
+}

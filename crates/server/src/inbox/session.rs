@@ -1,0 +1,177 @@
+//! One connected device of one user.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use tidings_core::{
+    ids::{DeviceId, Rev, UserId},
+    inbox::InboxChange,
+    time::Timestamp,
+};
+use tidings_gateway::{Frame, Socket};
+
+use crate::{auth::Claims, limiter::Bucket};
+
+/// Changes of one device that may wait: for its pending ones while it opens, later for one
+/// that is missing.
+const MAX_HELD: usize = 256;
+
+/// A device between CONNECT and its end.
+pub struct InboxSession {
+    pub user: UserId,
+    pub device: Option<DeviceId>,
+    pub socket: Arc<Socket>,
+    claims: Mutex<Arc<Claims>>,
+    /// When its token ends, in milliseconds; moved by `auth:refresh`.
+    expires_at: AtomicI64,
+    pub messages: Bucket,
+    pub acks: Bucket,
+    position: Mutex<Position>,
+}
+
+/// How far this device has been told.
+#[derive(Default)]
+struct Position {
+    /// It was sent its pending changes, and follows.
+    live: bool,
+    /// It has been told everything up to here.
+    sent: Rev,
+    /// Changes that came too early, by rev.
+    held: BTreeMap<Rev, Arc<InboxChange>>,
+    /// Its send buffer ran full, or too much was held: it will be told from `sent` on by a
+    /// query, and until then nothing.
+    lagging: bool,
+}
+
+/// How a change is encoded, and who counts it when it is sent. One for all devices of a user.
+pub(super) trait Delivery {
+    fn frames(&self, change: &InboxChange) -> [Frame; 2];
+    fn sent(&self, change: &InboxChange);
+}
+
+impl InboxSession {
+    pub(super) fn new(
+        socket: Arc<Socket>,
+        claims: Claims,
+        device: Option<DeviceId>,
+        messages_per_minute: u32,
+    ) -> Self {
+        Self {
+            user: claims.sub.clone(),
+            device,
+            socket,
+            expires_at: AtomicI64::new(claims.expires_at().as_millis()),
+            claims: Mutex::new(Arc::new(claims)),
+            messages: Bucket::per_minute(messages_per_minute),
+            // Acks and heartbeats are no messages, but they are not free either.
+            acks: Bucket::new(messages_per_minute.saturating_mul(20), Duration::from_secs(60)),
+            position: Mutex::default(),
+        }
+    }
+
+    pub fn claims(&self) -> Arc<Claims> {
+        Arc::clone(&self.claims.lock())
+    }
+
+    /// Takes a renewed token of the same user.
+    pub(super) fn renew(&self, claims: Claims) {
+        self.expires_at.store(claims.expires_at().as_millis(), Ordering::Relaxed);
+        *self.claims.lock() = Arc::new(claims);
+    }
+
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.load(Ordering::Relaxed) <= now.as_millis()
+    }
+
+    /// The rev that the device has been told up to; zero while it opens.
+    pub fn sent(&self) -> Rev {
+        self.position.lock().sent
+    }
+
+    /// Takes a change: sends it if it is the next, holds it if it is early, drops it if it is
+    /// known. Returns whether one is missing that the store should be asked for.
+    pub(super) fn receive(&self, change: &Arc<InboxChange>, delivery: &impl Delivery) -> bool {
+        let mut position = self.position.lock();
+        if change.rev <= position.sent || position.lagging {
+            return false;
+        }
+        if position.held.len() >= MAX_HELD {
+            position.held.clear();
+            position.lagging = true;
+            return position.live;
+        }
+        position.held.insert(change.rev, Arc::clone(change));
+        if !position.live {
+            return false;
+        }
+        self.release(&mut position, delivery);
+        !position.held.is_empty()
+    }
+
+    /// The pending changes up to `snapshot` are sent: what came meanwhile follows. Returns
+    /// whether something is missing.
+    pub(super) fn go_live(&self, snapshot: Rev, delivery: &impl Delivery) -> bool {
+        let mut position = self.position.lock();
+        position.live = true;
+        self.advance(&mut position, snapshot, delivery);
+        position.lagging || !position.held.is_empty()
+    }
+
+    /// Sends what a query found after [`sent`](Self::sent); then the device knows everything up
+    /// to `to`. `false`: it could not be sent.
+    pub(super) fn catch_up(&self, frames: &[Frame], to: Rev, delivery: &impl Delivery) -> bool {
+        let mut position = self.position.lock();
+        position.lagging = false;
+        if !self.emit(&mut position, frames) {
+            return false;
+        }
+        self.advance(&mut position, to, delivery);
+        true
+    }
+
+    /// Whether the store has to be asked for what is missing.
+    pub(super) fn needs_repair(&self) -> bool {
+        let position = self.position.lock();
+        position.live && (position.lagging || !position.held.is_empty())
+    }
+
+    fn advance(&self, position: &mut Position, to: Rev, delivery: &impl Delivery) {
+        position.sent = position.sent.max(to);
+        let known = position.sent;
+        position.held.retain(|rev, _| *rev > known);
+        self.release(position, delivery);
+    }
+
+    /// Sends what now follows without a gap.
+    fn release(&self, position: &mut Position, delivery: &impl Delivery) {
+        while !position.lagging
+            && let Some(change) = position.held.remove(&Rev(position.sent.0 + 1))
+        {
+            if self.emit(position, &delivery.frames(&change)) {
+                position.sent = change.rev;
+                delivery.sent(&change);
+            }
+        }
+    }
+
+    /// Whether the first frame, which carries the change, was sent. The others only follow from
+    /// it; a device that missed one lags and hears it later.
+    fn emit(&self, position: &mut Position, frames: &[Frame]) -> bool {
+        for (n, frame) in frames.iter().enumerate() {
+            if self.socket.emit(frame).is_err() {
+                // Full: told again when there is room. Closed: there is nobody to tell.
+                position.lagging = true;
+                position.held.clear();
+                return n > 0;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,112 @@
+//! How often somebody may do something: the generic cell rate algorithm (GCRA), in one word
+//! of memory.
+
+use std::{
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Lets `limit` through in any `period`, refilled evenly.
+#[derive(Debug)]
+pub struct Bucket {
+    /// Nanoseconds since [`START`] at which the bucket is full again.
+    full_at: AtomicU64,
+    /// Nanoseconds that one message takes to refill.
+    cost: u64,
+    period: u64,
+}
+
+impl Bucket {
+    pub fn new(limit: u32, period: Duration) -> Self {
+        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+        Self { full_at: AtomicU64::new(0), cost: period / u64::from(limit.max(1)), period }
+    }
+
+    pub fn per_minute(limit: u32) -> Self {
+        Self::new(limit, Duration::from_secs(60))
+    }
+
+    /// Takes one, or says how long until there is one.
+    pub fn take(&self) -> Result<(), Duration> {
+        self.take_at(u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// How many could be taken now.
+    pub fn remaining(&self) -> u64 {
+        let now = u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let used = self.full_at.load(Ordering::Relaxed).saturating_sub(now);
+        self.period.saturating_sub(used) / self.cost.max(1)
+    }
+
+    fn take_at(&self, now: u64) -> Result<(), Duration> {
+        let mut full_at = self.full_at.load(Ordering::Relaxed);
+        loop {
+            let next = full_at.max(now) + self.cost;
+            let ahead = next - now;
+            if ahead > self.period {
+                return Err(Duration::from_nanos(ahead - self.period));
+            }
+            match self.full_at.compare_exchange_weak(
+                full_at,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Ok(()),
+                Err(current) => full_at = current,
+            }
+        }
+    }
+}
+
+/// A bucket for each key. Keys that are not used for a while are forgotten: their buckets are
+/// full again by then.
+pub struct Limiters {
+    buckets: moka::sync::Cache<String, std::sync::Arc<Bucket>>,
+    limit: u32,
+    period: Duration,
+}
+
+/// Keys that are remembered at most.
+const MAX_KEYS: u64 = 100_000;
+
+impl Limiters {
+    pub fn new(limit: u32, period: Duration) -> Self {
+        let buckets =
+            moka::sync::Cache::builder().max_capacity(MAX_KEYS).time_to_idle(period * 2).build();
+        Self { buckets, limit, period }
+    }
+
+    /// The bucket of a key; `None` if there is no limit.
+    pub fn bucket(&self, key: &str) -> Option<std::sync::Arc<Bucket>> {
+        if self.limit == 0 {
+            return None;
+        }
+        let make = || std::sync::Arc::new(Bucket::new(self.limit, self.period));
+        Some(self.buckets.get_with_by_ref(key, make))
+    }
+
+    pub fn limit(&self) -> u32 {
+        self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_bucket_gives_its_limit_and_then_one_at_a_time() {
+        let bucket = Bucket::per_minute(100);
+        let second = 1_000_000_000;
+        assert!((0..100).all(|_| bucket.take_at(second).is_ok()));
+        assert_eq!(bucket.take_at(second), Err(Duration::from_millis(600)));
+        assert!(bucket.take_at(second + 600_000_000).is_ok());
+        assert!(bucket.take_at(second + 600_000_000).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! Metrics in the Prometheus text format. Names and labels are documented in
+//! `docs/metrics.md`; times are in seconds.
+
+use std::{
+    sync::atomic::{AtomicI64, AtomicU64},
+    time::Duration,
+};
+
+use parking_lot::RwLock;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use tidings_gateway::DisconnectReason;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventType {
+    event_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    r#type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Channel {
+    channel: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Status {
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+/// 1 ms to 10 s.
+const BUCKETS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Events that clients may send; every other name is counted as `other`, so that strangers
+/// cannot fill the memory with labels.
+const KNOWN_EVENTS: [&str; 13] = [
+    "heartbeat",
+    "notification:ack",
+    "notification:read",
+    "notification:unread",
+    "notification:seen",
+    "notification:archive",
+    "notification:unarchive",
+    "notification:delete",
+    "notification:readAll",
+    "notifications:sync",
+    "auth:refresh",
+    "room:join",
+    "subscribe",
+];
+
+pub struct Metrics {
+    registry: RwLock<Registry>,
+    active: Gauge<i64, AtomicI64>,
+    opened: Counter<u64, AtomicU64>,
+    closed: Family<Reason, Counter>,
+    refused: Family<Status, Counter>,
+    sent: Family<EventType, Counter>,
+    received: Family<EventType, Counter>,
+    buffers_full: Counter,
+    created: Family<Kind, Counter>,
+    delivered: Family<Channel, Counter>,
+    latency: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_seconds: Histogram,
+}
+
+impl Metrics {
+    pub fn new(server_id: &str) -> Self {
+        let labels = [("server_id".into(), server_id.to_owned().into())];
+        let mut registry = Registry::with_labels(labels.into_iter());
+        let metrics = Self {
+            registry: RwLock::default(),
+            active: Gauge::default(),
+            opened: Counter::default(),
+            closed: Family::default(),
+            refused: Family::default(),
+            sent: Family::default(),
+            received: Family::default(),
+            buffers_full: Counter::default(),
+            created: Family::default(),
+            delivered: Family::default(),
+            latency: Histogram::new(BUCKETS),
+            requests: Family::default(),
+            request_seconds: Histogram::new(BUCKETS),
+        };
+        metrics.register(&mut registry);
+        *metrics.registry.write() = registry;
+        metrics
+    }
+
+    fn register(&self, r: &mut Registry) {
+        let active = "Connections that are open";
+        r.register("websocket_connections_active", active, self.active.clone());
+        r.register("websocket_connections", "Connections ever opened", self.opened.clone());
+        let closed = "Connections that ended, by reason";
+        r.register("websocket_disconnections", closed, self.closed.clone());
+        let refused = "Connections refused before they began, by HTTP status";
+        r.register("websocket_connections_refused", refused, self.refused.clone());
+        let sent = "Events sent to clients";
+        r.register("websocket_messages_sent", sent, self.sent.clone());
+        let received = "Events received from clients";
+        r.register("websocket_messages_received", received, self.received.clone());
+        let full = "Times that a client's send buffer ran full";
+        r.register("websocket_send_buffer_full", full, self.buffers_full.clone());
+        let created = "Notifications put into inboxes";
+        r.register("notifications_created", created, self.created.clone());
+        let delivered = "Notifications sent to devices";
+        r.register("notifications_delivered", delivered, self.delivered.clone());
+        let latency = "From acceptance to the device's socket";
+        r.register("notification_delivery_latency_seconds", latency, self.latency.clone());
+        r.register("http_requests", "API requests", self.requests.clone());
+        let seconds = "Time to answer API requests";
+        r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());
+    }
+
+    /// The text that a Prometheus server scrapes.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String cannot fail.
+        let _ = encode(&mut text, &self.registry.read());
+        text
+    }
+
+    pub fn connection_opened(&self) {
+        self.active.inc();
+        self.opened.inc();
+    }
+
+    pub fn connection_closed(&self) {
+        self.active.dec();
+    }
+
+    pub fn active_connections(&self) -> i64 {
+        self.active.get()
+    }
+
+    pub fn total_connections(&self) -> u64 {
+        self.opened.get()
+    }
+
+    pub fn send_buffer_full(&self) {
+        self.buffers_full.inc();
+    }
+
+    pub fn notification_created(&self, kind: &str) {
+        self.created.get_or_create(&Kind { r#type: kind.to_owned() }).inc();
+    }
+
+    pub fn notification_delivered(&self, channel: &'static str, latency: Duration) {
+        self.delivered.get_or_create(&Channel { channel }).inc();
+        self.latency.observe(latency.as_secs_f64());
+    }
+
+    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+        self.requests.get_or_create(&labels).inc();
+        self.request_seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// What the gateway counts.
+impl tidings_gateway::Metrics for Metrics {
+    fn disconnected(&self, _transport: &str, reason: DisconnectReason) {
+        self.closed.get_or_create(&Reason { reason: reason.as_str() }).inc();
+    }
+
+    fn refused(&self, status: u16) {
+        self.refused.get_or_create(&Status { status }).inc();
+    }
+
+    fn message_sent(&self, event: &str, count: usize) {
+        let labels = EventType { event_type: event.to_owned() };
+        self.sent.get_or_create(&labels).inc_by(count as u64);
+    }
+
+    fn message_received(&self, event: &str) {
+        let name = KNOWN_EVENTS.into_iter().find(|known| *known == event).unwrap_or("other");
+        self.received.get_or_create(&EventType { event_type: name.to_owned() }).inc();
+    }
+}

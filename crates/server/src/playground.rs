@@ -1,0 +1,97 @@
+//! The playground: a page to try Tidings with, in `--dev` only.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{HeaderValue, StatusCode, header};
+use rust_embed::RustEmbed;
+use serde_json::{Value, json};
+use tidings_core::{ids::UserId, user::User};
+
+use crate::{
+    auth::{Claims, sign},
+    state::AppState,
+};
+
+#[derive(RustEmbed)]
+#[folder = "../../web/playground/"]
+struct Files;
+
+/// The made-up users of the page.
+pub const USERS: [(&str, &str); 2] = [("alice", "Alice"), ("bob", "Bob")];
+
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// `api_key` is the key that the page sends with, made for this run.
+pub fn router(state: AppState, api_key: String) -> Router {
+    let session = move |state: State<AppState>| session(state, api_key.clone());
+    Router::new()
+        .route("/", get(|| file("index.html".into())))
+        .route("/playground/session", get(session))
+        .route("/{*path}", get(|Path(path): Path<String>| file(path)))
+        .with_state(state)
+}
+
+async fn file(path: String) -> Response {
+    let Some(content) = Files::get(&path) else {
+        return (StatusCode::NOT_FOUND, "There is nothing at this address\n").into_response();
+    };
+    let mut response = content.data.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&path)));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+fn content_type(path: &str) -> &'static str {
+    match path.rsplit('.').next().unwrap_or_default() {
+        "html" => "text/html; charset=utf-8",
+        "js" | "mjs" => "text/javascript; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "json" | "map" => "application/json",
+        "png" => "image/png",
+        "woff2" => "font/woff2",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+/// Tokens and a key for whoever sits at this machine: the door lets nobody else in.
+async fn session(State(state): State<AppState>, api_key: String) -> Json<Value> {
+    let users: Vec<Value> = USERS
+        .iter()
+        .filter_map(|(id, name)| {
+            Some(json!({ "id": id, "name": name, "token": token(&state, id)? }))
+        })
+        .collect();
+    Json(json!({ "users": users, "apiKey": api_key }))
+}
+
+/// A token for a day.
+pub fn token(state: &AppState, user: &str) -> Option<String> {
+    let expires = state.clock.now().plus(Duration::from_secs(24 * 3600));
+    let exp = u64::try_from(expires.as_millis() / 1000).ok()?;
+    let claims = Claims::user(UserId::new(user).ok()?, exp);
+    sign(&claims, state.signing_secret.as_deref()?, &state.config.auth).ok()
+}
+
+/// Makes sure that the users are there with their names.
+pub async fn prepare(state: &AppState) -> anyhow::Result<()> {
+    for (id, name) in USERS {
+        let user = User {
+            id: UserId::new(id)?,
+            name: Some(name.to_owned()),
+            avatar_url: None,
+            created_at: state.clock.now(),
+        };
+        state.store.put_user(user).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,293 @@
+//! Puts the server together and runs it until it is told to stop.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use axum::Router;
+use rand::Rng as _;
+use tidings_bus::MemoryBroker;
+use tidings_core::{
+    notification_type::TypeCatalog,
+    ports::{Bus, ChangeSink, Clock, Store},
+};
+use tidings_gateway::Gateway;
+use tidings_store_sqlite::{Options, SqliteStore};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{
+    admin, api,
+    auth::TokenVerifier,
+    clock::SystemClock,
+    config::{Config, Synchronous},
+    data_dir::{self, DataDir},
+    guard::{Door, GatewayGuard},
+    inbox::{InboxHub, InboxNamespace, events, publisher_channel},
+    lifecycle::{Lifecycle, Phase},
+    limiter::Limiters,
+    metrics::Metrics,
+    playground, secret,
+    state::{AppState, Shared},
+    workers,
+};
+
+/// Longest that background work may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// A server that is ready to run.
+pub struct Server {
+    state: AppState,
+    store: Arc<SqliteStore>,
+    gateway: Gateway,
+    router: Router,
+    listener: TcpListener,
+    background: JoinSet<()>,
+    publisher: tokio::task::JoinHandle<()>,
+    api_key: Option<String>,
+    _data_dir: DataDir,
+}
+
+impl Server {
+    /// Opens the data directory and the port. Nothing is served yet.
+    pub async fn start(mut config: Config) -> anyhow::Result<Self> {
+        raise_file_limit(config.limits.connections)?;
+        let data_dir = DataDir::lock(&config.data_dir)?;
+        let secret = signing_secret(&config)?;
+        if config.dev {
+            // Somebody waits at a terminal: no load balancer has to be told first.
+            config.lifecycle.unready = Duration::ZERO;
+            config.lifecycle.drain = config.lifecycle.drain.min(Duration::from_millis(500));
+        }
+        let (sink, publisher) = publisher_channel();
+        let database = config.database_path();
+        tidings_store_sqlite::migrations::up(&database)
+            .with_context(|| format!("cannot bring {} up to date", database.display()))?;
+        let store = Arc::new(SqliteStore::open(store_options(&config, sink))?);
+        let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
+            .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
+        let (state, gaps) = state(config, store.clone(), secret)?;
+        let publisher = publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics));
+        let publisher = tokio::spawn(publisher);
+        let mut background = workers::start(&state, gaps);
+        background.spawn(listen_to_admin(state.clone(), data_dir.admin_socket()));
+        let door = Arc::new(Door::new(&state.config));
+        let gateway = gateway(&state, Arc::clone(&door));
+        let mut router = api::router(&state);
+        let mut api_key = None;
+        if state.config.dev {
+            playground::prepare(&state).await?;
+            let key = dev_key(&state, &data_dir).await?;
+            router = router.merge(playground::router(state.clone(), key.clone()));
+            api_key = Some(key);
+        }
+        let router = api::surround(router, &state, door);
+        Ok(Self {
+            state,
+            store,
+            gateway,
+            router,
+            listener,
+            background,
+            publisher,
+            api_key,
+            _data_dir: data_dir,
+        })
+    }
+
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    pub fn state(&self) -> &AppState {
+        &self.state
+    }
+
+    /// The key that the playground sends with, in `--dev`.
+    pub fn api_key(&self) -> Option<&str> {
+        self.api_key.as_deref()
+    }
+
+    /// Serves until `stop` resolves, then drains and ends.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let lifecycle = self.state.lifecycle.clone();
+        let draining = {
+            let lifecycle = lifecycle.clone();
+            async move { lifecycle.reached(Phase::Draining).await }
+        };
+        let serving =
+            tidings_gateway::serve(self.listener, self.gateway.clone(), self.router, draining);
+        let serving = tokio::spawn(serving);
+        stop.await;
+        drain(&self.state, &self.gateway).await;
+        serving.await.context("the listener failed")??;
+        lifecycle.enter(Phase::Stopping);
+        let mut background = self.background;
+        let ended = async { while background.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
+            tracing::warn!("background work did not end in time");
+        }
+        let store = self.store;
+        tokio::task::spawn_blocking(move || store.close()).await?;
+        self.publisher.abort();
+        tracing::info!(event = "server.stopped");
+        Ok(())
+    }
+}
+
+/// Sends everybody away, each at a moment of its own.
+async fn drain(state: &AppState, gateway: &Gateway) {
+    let config = &state.config.lifecycle;
+    tracing::info!(event = "server.draining", connections = gateway.connections());
+    state.lifecycle.enter(Phase::Unready);
+    tokio::time::sleep(config.unready).await;
+    state.lifecycle.enter(Phase::Draining);
+    gateway.refuse_new();
+    let spread = u64::try_from(config.drain.as_millis()).unwrap_or(u64::MAX).max(1);
+    for session in state.hub.sessions_where(|_| true) {
+        let delay = rand::rng().random_range(0..spread);
+        let _ = session.socket.emit(&events::shutdown(delay));
+    }
+    gateway.close_all(config.drain).await;
+}
+
+async fn listen_to_admin(state: AppState, path: std::path::PathBuf) {
+    if let Err(problem) = admin::listen(state, path).await {
+        // Notifications flow without it; only the command line has to wait.
+        tracing::error!(problem = format!("{problem:#}"), "no admin socket");
+    }
+}
+
+/// The secret that tokens are signed with. A directory that `--dev` made keeps its own and is
+/// for nothing else: what was tried out must not go live.
+fn signing_secret(config: &Config) -> anyhow::Result<Option<String>> {
+    let dir = &config.data_dir;
+    let is_dev = data_dir::is_dev(dir);
+    if !config.dev {
+        if is_dev {
+            bail!(
+                "the data directory {} was made with --dev and is not for production; choose another with --data-dir",
+                dir.display()
+            );
+        }
+        return Ok(config.auth.jwt_secret.clone());
+    }
+    if !is_dev && config.database_path().exists() {
+        bail!(
+            "the data directory {} was not made with --dev; choose another with --data-dir",
+            dir.display()
+        );
+    }
+    data_dir::dev_secret(dir).map(Some)
+}
+
+pub(crate) fn store_options(config: &Config, sink: Arc<dyn ChangeSink>) -> Options {
+    Options {
+        path: config.database_path(),
+        readers: config.store.readers,
+        queue: config.store.queue,
+        sink,
+        synchronous: match config.store.synchronous {
+            Synchronous::Full => tidings_store_sqlite::Synchronous::Full,
+            Synchronous::Normal => tidings_store_sqlite::Synchronous::Normal,
+        },
+    }
+}
+
+fn state(
+    config: Config,
+    store: Arc<dyn Store>,
+    secret: Option<String>,
+) -> anyhow::Result<(AppState, tokio::sync::mpsc::UnboundedReceiver<tidings_core::ids::UserId>)> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let node_id =
+        config.node_id.clone().unwrap_or_else(|| format!("node-{}", secret::random_hex::<4>()));
+    let metrics = Arc::new(Metrics::new(&node_id));
+    let (hub, gaps) =
+        InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
+    let bus: Arc<dyn Bus> = Arc::new(Arc::new(MemoryBroker::default()).join(hub.clone()));
+    let shared = Shared {
+        node_id,
+        started_at: clock.now(),
+        store,
+        bus,
+        hub,
+        tokens: TokenVerifier::new(&config.auth, secret.as_deref())?,
+        signing_secret: secret,
+        types: TypeCatalog::with_declared(config.types.clone()),
+        metrics,
+        clock,
+        lifecycle: Lifecycle::default(),
+        request_limits: Limiters::new(config.limits.user_requests, Duration::from_secs(60)),
+        in_flight: api::InFlight::default(),
+        config,
+    };
+    Ok((AppState::new(shared), gaps))
+}
+
+fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
+    let config = &state.config;
+    let settings = tidings_gateway::Config {
+        path: config.gateway.path.clone(),
+        ping_interval: config.gateway.ping_interval,
+        ping_timeout: config.gateway.ping_timeout,
+        connect_timeout: config.gateway.connect_timeout,
+        max_payload: config.gateway.max_payload,
+        send_buffer: config.gateway.send_buffer,
+        node_send_buffer: config.gateway.node_send_buffer,
+        slow_drain: config.gateway.slow_drain,
+        max_connections: config.limits.connections,
+        saturation: config.limits.saturation,
+        ..tidings_gateway::Config::default()
+    };
+    Gateway::builder(settings)
+        .namespace("/", Arc::new(InboxNamespace::new(state.clone())))
+        .guard(Arc::new(GatewayGuard::new(state.clone(), door)))
+        .metrics(Arc::clone(&state.metrics) as Arc<dyn tidings_gateway::Metrics>)
+        .build()
+}
+
+/// The playground's API key: one per directory, kept beside its secret.
+async fn dev_key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String> {
+    let path = data_dir.path().join("dev-api-key");
+    if let Ok(key) = std::fs::read_to_string(&path) {
+        let key = key.trim().to_owned();
+        let hash = tidings_core::api_key::hash_key(&key);
+        if state.store.api_key(&hash).await?.is_some() {
+            return Ok(key);
+        }
+    }
+    let context = admin::Context {
+        store: &*state.store,
+        types: &state.types,
+        clock: &*state.clock,
+        limits: tidings_core::notification::DraftLimits::default(),
+    };
+    let scopes = tidings_core::api_key::Scope::ALL.to_vec();
+    match admin::create_key(&context, "playground".to_owned(), scopes).await? {
+        admin::Answer::Created { key, .. } => {
+            std::fs::write(&path, format!("{key}\n"))?;
+            Ok(key)
+        }
+        _ => bail!("the playground's key was not made"),
+    }
+}
+
+/// Every connection is an open file. Raises this process's limit as far as it may, and refuses
+/// a capacity that it could not hold.
+fn raise_file_limit(connections: usize) -> anyhow::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    /// Database, log, sockets that come and go.
+    const OTHERS: u64 = 512;
+    let needed = connections as u64 + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        bail!(
+            "limits.connections is {connections}, but this process may open only {} files; raise the limit (ulimit -n, LimitNOFILE=) or lower limits.connections",
+            limit.maximum.unwrap_or_default()
+        );
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: limit.maximum })
+        .context("cannot raise the limit of open files")
+}

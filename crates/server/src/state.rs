@@ -1,0 +1,51 @@
+//! What every part of the server holds.
+
+use std::{ops::Deref, sync::Arc};
+
+use tidings_core::{
+    notification_type::TypeCatalog,
+    ports::{Bus, Clock, Store},
+    time::Timestamp,
+};
+
+use crate::{
+    api::InFlight, auth::TokenVerifier, config::Config, inbox::InboxHub, lifecycle::Lifecycle,
+    limiter::Limiters, metrics::Metrics,
+};
+
+/// Shared by handlers, sessions and loops; cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+pub struct Shared {
+    pub config: Config,
+    pub node_id: String,
+    pub started_at: Timestamp,
+    pub store: Arc<dyn Store>,
+    pub bus: Arc<dyn Bus>,
+    pub hub: Arc<InboxHub>,
+    pub tokens: TokenVerifier,
+    /// Signs the tokens that the server itself issues, if it has a shared secret.
+    pub signing_secret: Option<String>,
+    pub types: TypeCatalog,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub lifecycle: Lifecycle,
+    /// API requests per user.
+    pub request_limits: Limiters,
+    /// Idempotency keys of requests that are being carried out.
+    pub in_flight: InFlight,
+}
+
+impl AppState {
+    pub fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for AppState {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,28 @@
+//! Repairs what devices missed: hints that were lost, or a send buffer that was full.
+
+use std::{collections::HashSet, time::Duration};
+
+use tidings_core::ids::UserId;
+use tokio::sync::mpsc;
+
+use crate::{inbox::open::repair, state::AppState};
+
+/// How long a missing change may still come by itself.
+const WAIT: Duration = Duration::from_millis(100);
+/// Users in one query.
+const MOST: usize = 1_000;
+
+pub(super) async fn run(state: AppState, mut reported: mpsc::UnboundedReceiver<UserId>) {
+    let mut users = Vec::new();
+    while reported.recv_many(&mut users, MOST).await > 0 {
+        tokio::time::sleep(WAIT).await;
+        let distinct: HashSet<UserId> = users.drain(..).collect();
+        let distinct: Vec<UserId> = distinct.into_iter().collect();
+        if let Err(problem) = repair(&state, &distinct).await {
+            tracing::warn!(%problem, users = distinct.len(), "gaps could not be repaired; tried again");
+            for user in &distinct {
+                state.hub.report(user);
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Background work: one file for each loop. Each has a `tick` that does one round and can be
+//! called on its own.
+
+mod announcements;
+mod expiry;
+mod gaps;
+mod retention;
+mod retractions;
+mod tokens;
+
+use std::{future::Future, time::Duration};
+
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{lifecycle::Phase, state::AppState};
+use tidings_core::ids::UserId;
+
+/// Starts all loops. They end when the server stops.
+pub fn start(state: &AppState, gaps: mpsc::UnboundedReceiver<UserId>) -> JoinSet<()> {
+    let mut loops = JoinSet::new();
+    let upkeep = state.config.retention.interval;
+    every(&mut loops, state, Duration::from_millis(100), announcements::tick);
+    every(&mut loops, state, Duration::from_secs(1), retractions::tick);
+    every(&mut loops, state, Duration::from_secs(1), expiry::tick);
+    every(&mut loops, state, Duration::from_secs(1), tokens::tick);
+    every(&mut loops, state, upkeep, retention::tick);
+    let gap_state = state.clone();
+    loops.spawn(async move { gaps::run(gap_state, gaps).await });
+    loops
+}
+
+/// Calls `tick` again and again, with `pause` in between, until the server stops.
+fn every<F, T>(loops: &mut JoinSet<()>, state: &AppState, pause: Duration, tick: F)
+where
+    F: Fn(AppState) -> T + Send + 'static,
+    T: Future<Output = anyhow::Result<()>> + Send,
+{
+    let state = state.clone();
+    loops.spawn(async move {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = state.lifecycle.reached(Phase::Stopping) => return,
+            }
+            if let Err(problem) = tick(state.clone()).await {
+                tracing::warn!(
+                    problem = format!("{problem:#}"),
+                    "a round of upkeep failed; it is tried again"
+                );
+            }
+        }
+    });
+}
