@@ -1,1 +1,17 @@
 //! Conformance suites, one per port of the domain, and helpers for tests that need real processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "everything here runs inside tests, where a panic is how a test fails and print is how it explains"
+)]
+
+mod clock;
+mod message;
+mod sink;
+// pub mod store;
+
+pub use clock::ManualClock;
+pub use message::{MessageBuilder, message, new_id, user, users};
+pub use sink::RecordingSink;
