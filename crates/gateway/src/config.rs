@@ -34,7 +34,8 @@ pub struct Config {
     pub inbound_backlog: usize,
     /// Namespaces one connection may join.
     pub max_namespaces: usize,
-    /// Time to send a complete request head; also ends idle keep-alive connections.
+    /// Time to send a complete request head. It also ends idle keep-alive connections, so it should be longer
+    /// than `ping_interval`: a polling client sends a pong that often.
     pub header_read_timeout: Duration,
     /// Time to send a complete POST body.
     pub body_read_timeout: Duration,
@@ -61,7 +62,7 @@ impl Default for Config {
             saturation: 0.95,
             inbound_backlog: 256,
             max_namespaces: 8,
-            header_read_timeout: Duration::from_secs(15),
+            header_read_timeout: Duration::from_secs(30),
             body_read_timeout: Duration::from_secs(20),
             max_header_bytes: 32 << 10,
             kept_headers: vec![

@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) clock: Clock,
     pub(crate) sessions: Registry,
-    pub(crate) wheel: Wheel<Session>,
+    pub(crate) wheel: Arc<Wheel<Session>>,
     pub(crate) flusher: Flusher,
     runtime: Arc<OnceLock<Handle>>,
     count: AtomicUsize,
@@ -101,7 +101,7 @@ impl Builder {
             metrics: self.metrics,
             clock: Clock::start(),
             sessions: Registry::new(),
-            wheel: Wheel::new(),
+            wheel: Arc::new(Wheel::new()),
             flusher: Flusher::new(runtime.clone()),
             runtime,
             count: AtomicUsize::new(0),
@@ -215,7 +215,7 @@ impl Inner {
     /// Starts what needs a runtime: on the first request, which always comes with one.
     pub(crate) fn ensure_started(self: &Arc<Self>) {
         if self.runtime.get().is_none() && self.runtime.set(Handle::current()).is_ok() {
-            self.spawn(tick(Arc::downgrade(self)));
+            self.spawn(tick(self.wheel.clone(), Arc::downgrade(self)));
         }
     }
 
@@ -293,11 +293,19 @@ impl Inner {
     }
 }
 
-async fn tick(gateway: Weak<Inner>) {
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever turns the wheel finds nobody to turn it for.
+        self.wheel.nudge();
+    }
+}
+
+async fn tick(wheel: Arc<Wheel<Session>>, gateway: Weak<Inner>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(TICK));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut due = Vec::new();
     loop {
+        wheel.filled().await;
         ticks.tick().await;
         let Some(gateway) = gateway.upgrade() else { return };
         gateway.turn(&mut due);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// Length of a tick in milliseconds.
-pub(crate) const TICK: u64 = 20;
+pub(crate) const TICK: u64 = 5;
 /// Slots of the wheel. What is further away than a round is passed over until its time comes.
-const SLOTS: u64 = 1024;
+const SLOTS: u64 = 4096;
 const NOWHERE: u64 = u64::MAX;
 
 /// Something that has one place on the wheel.
@@ -43,9 +44,14 @@ impl Place {
     }
 }
 
-pub(crate) struct Wheel<E>(Mutex<State<E>>);
+pub(crate) struct Wheel<E> {
+    state: Mutex<State<E>>,
+    /// Wakes who turns the wheel, if it was empty.
+    filled: Notify,
+}
 
 struct State<E> {
+    count: usize,
     slots: Vec<Vec<(u64, Arc<E>)>>,
     /// The tick that was turned to last.
     tick: u64,
@@ -54,34 +60,52 @@ struct State<E> {
 impl<E: Entry> Wheel<E> {
     pub(crate) fn new() -> Self {
         let slots = (0..SLOTS).map(|_| Vec::new()).collect();
-        Self(Mutex::new(State { slots, tick: 0 }))
+        Self { state: Mutex::new(State { count: 0, slots, tick: 0 }), filled: Notify::new() }
+    }
+
+    /// Waits while there is nothing on the wheel, so that an idle server sleeps, or until `nudge`.
+    pub(crate) async fn filled(&self) {
+        if self.state.lock().count == 0 {
+            self.filled.notified().await;
+        }
+    }
+
+    pub(crate) fn nudge(&self) {
+        self.filled.notify_one();
     }
 
     /// Puts `entry` where it is due at `at` milliseconds, wherever it stood before.
     pub(crate) fn schedule(&self, entry: &Arc<E>, at: u64) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.remove(entry);
         let tick = at.div_ceil(TICK).max(state.tick + 1);
+        self.insert(&mut state, entry, tick);
+    }
+
+    fn insert(&self, state: &mut State<E>, entry: &Arc<E>, tick: u64) {
         state.insert(entry.clone(), tick);
+        if state.count == 1 {
+            self.nudge();
+        }
     }
 
     /// As `schedule`, but an earlier time stays.
     pub(crate) fn hasten(&self, entry: &Arc<E>, at: u64) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let tick = at.div_ceil(TICK).max(state.tick + 1);
         if state.due(entry).is_none_or(|due| due > tick) {
             state.remove(entry);
-            state.insert(entry.clone(), tick);
+            self.insert(&mut state, entry, tick);
         }
     }
 
     pub(crate) fn cancel(&self, entry: &Arc<E>) {
-        self.0.lock().remove(entry);
+        self.state.lock().remove(entry);
     }
 
     /// Turns to `now` and moves what is due to `due`.
     pub(crate) fn turn(&self, now: u64, due: &mut Vec<Arc<E>>) {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let target = now / TICK;
         // A whole round visits every slot, however long the process was stopped.
         let first = (state.tick + 1).max(target.saturating_sub(SLOTS - 1));
@@ -95,6 +119,7 @@ impl<E: Entry> Wheel<E> {
 impl<E: Entry> State<E> {
     fn insert(&mut self, entry: Arc<E>, tick: u64) {
         let slot = (tick % SLOTS) as usize;
+        self.count += 1;
         entry.place().set(slot, self.slots[slot].len());
         self.slots[slot].push((tick, entry));
     }
@@ -115,6 +140,7 @@ impl<E: Entry> State<E> {
         if index >= entries.len() {
             return None;
         }
+        self.count -= 1;
         let (_, entry) = entries.swap_remove(index);
         if let Some((_, moved)) = entries.get(index) {
             moved.place().set(slot, index);
@@ -169,7 +195,7 @@ mod tests {
         wheel.schedule(&b, 300);
         wheel.schedule(&c, 60_000);
         assert_eq!(turn(&wheel, 29), 0);
-        assert_eq!(turn(&wheel, 40), 1);
+        assert_eq!(turn(&wheel, 30), 1);
         assert_eq!(turn(&wheel, 299), 0);
         assert_eq!(turn(&wheel, 300), 1);
         assert_eq!(turn(&wheel, 59_999), 0, "more than one round away");
