@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use tidings_core::ids::UserId;
 use tokio::sync::mpsc;
 
-use crate::{inbox::open::repair, state::AppState};
+use crate::{inbox::open::repair, lifecycle::Phase, state::AppState};
 
 /// How long a missing change may still come by itself.
 const WAIT: Duration = Duration::from_millis(100);
@@ -14,7 +14,11 @@ const MOST: usize = 1_000;
 
 pub(super) async fn run(state: AppState, mut reported: mpsc::UnboundedReceiver<UserId>) {
     let mut users = Vec::new();
-    while reported.recv_many(&mut users, MOST).await > 0 {
+    loop {
+        tokio::select! {
+            _ = reported.recv_many(&mut users, MOST) => {}
+            () = state.lifecycle.reached(Phase::Stopping) => return,
+        }
         tokio::time::sleep(WAIT).await;
         let distinct: HashSet<UserId> = users.drain(..).collect();
         let distinct: Vec<UserId> = distinct.into_iter().collect();
