@@ -219,7 +219,7 @@ impl GatewayGuard {
         header: Option<&str>,
         ip: IpAddr,
     ) -> Result<(), Rejection> {
-        let query = request.uri.query().and_then(|query| query_token(query));
+        let query = request.uri.query().and_then(query_token);
         let Some(token) = header.or(query.as_deref()) else { return Ok(()) };
         match self.state.tokens.verify_locally(token) {
             Some(Err(problem)) => {

@@ -179,6 +179,11 @@ fn signing_secret(config: &Config) -> anyhow::Result<Option<String>> {
     data_dir::dev_secret(dir).map(Some)
 }
 
+/// A name for this process, new at each start.
+pub fn new_node_id() -> String {
+    format!("node-{}", secret::random_hex::<4>())
+}
+
 pub(crate) fn store_options(config: &Config, sink: Arc<dyn ChangeSink>) -> Options {
     Options {
         path: config.database_path(),
@@ -198,8 +203,7 @@ fn state(
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, tokio::sync::mpsc::UnboundedReceiver<tidings_core::ids::UserId>)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let node_id =
-        config.node_id.clone().unwrap_or_else(|| format!("node-{}", secret::random_hex::<4>()));
+    let node_id = config.node_id.clone().unwrap_or_else(new_node_id);
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);

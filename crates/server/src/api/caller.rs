@@ -1,6 +1,6 @@
 //! Who calls: a user with a token, or a server with an API key.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use http::StatusCode;
@@ -9,8 +9,13 @@ use tidings_core::{
     ids::UserId,
 };
 
-use super::{door::ClientIp, problem::Problem};
-use crate::{auth::Claims, guard::bearer, security, state::AppState};
+use super::{door::ClientIp, problem::Problem, request::Quota};
+use crate::{
+    auth::{Claims, TokenError},
+    guard::bearer,
+    security,
+    state::AppState,
+};
 
 /// A user, by token.
 pub(super) struct User {
@@ -62,7 +67,9 @@ impl FromRequestParts<AppState> for Caller {
             Some(key) if explicit.is_some() || key.starts_with(api_key::PREFIX) => {
                 server(state, &key, ip).await.map(Self::Server)
             }
-            token => user(state, token.as_deref().unwrap_or_default(), ip).await.map(Self::User),
+            token => {
+                user(state, parts, token.as_deref().unwrap_or_default(), ip).await.map(Self::User)
+            }
         }
     }
 }
@@ -121,20 +128,28 @@ async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Probl
     }
 }
 
-async fn user(state: &AppState, token: &str, ip: IpAddr) -> Result<User, Problem> {
+async fn user(state: &AppState, parts: &Parts, token: &str, ip: IpAddr) -> Result<User, Problem> {
     let claims = state.tokens.verify(token).await.map_err(|problem| {
         security::token_refused("api", &problem, ip);
         let status = match problem {
-            crate::auth::TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,
         };
         Problem::new(status, problem.code(), problem.to_string())
     })?;
-    if let Some(bucket) = state.request_limits.bucket(claims.sub.as_str())
-        && let Err(wait) = bucket.take()
-    {
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT", "Too many requests")
-            .with_retry_after(wait.as_secs() + 1));
-    }
+    count(state, parts, &claims.sub)?;
     Ok(User { claims, ip })
+}
+
+/// Takes one request from the user's quota.
+fn count(state: &AppState, parts: &Parts, user: &UserId) -> Result<(), Problem> {
+    let Some(bucket) = state.request_limits.bucket(user.as_str()) else { return Ok(()) };
+    if let Some(quota) = parts.extensions.get::<Quota>() {
+        // Shown in the answer's headers; set once, since a request has one caller.
+        let _ = quota.0.set(Arc::clone(&bucket));
+    }
+    bucket.take().map_err(|wait| {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT", "Too many requests")
+            .with_retry_after(wait.as_secs() + 1)
+    })
 }

@@ -68,6 +68,7 @@ pub fn router(state: &AppState) -> Router {
 /// The surroundings that every answer has: request id, log line, metrics, door.
 pub fn surround(router: Router, state: &AppState, door: door::DoorLayer) -> Router {
     router
+        .layer(tower_http::compression::CompressionLayer::new())
         .layer(middleware::from_fn_with_state(door, door::check))
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
 }

@@ -30,10 +30,15 @@ impl From<&FieldError> for BadField {
     }
 }
 
-/// What went wrong. `type` and `code` are stable; `title` and `detail` are for people.
+/// What went wrong.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(transparent)]
+pub struct Problem(#[schema(inline)] Box<Body>);
+
+/// `type` and `code` are stable; `title` and `detail` are for people.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Problem {
+struct Body {
     #[schema(example = "urn:tidings:problem:invalid")]
     r#type: String,
     title: String,
@@ -43,6 +48,7 @@ pub struct Problem {
     #[schema(example = "INVALID")]
     code: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
     errors: Vec<BadField>,
     /// Seconds after which the request may be sent again.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +57,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Body {
             r#type: format!("urn:tidings:problem:{}", code.to_ascii_lowercase().replace('_', "-")),
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -59,16 +65,16 @@ impl Problem {
             code: code.to_owned(),
             errors: Vec::new(),
             retry_after: None,
-        }
+        }))
     }
 
     /// Well-formed, but some fields are wrong.
     pub fn invalid(errors: &FieldErrors) -> Self {
         let mut problem =
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "INVALID", "Some fields are not valid");
-        problem.errors = errors.as_slice().iter().map(BadField::from).collect();
-        if let [only] = problem.errors.as_slice() {
-            problem.detail = format!("{} {}", only.pointer, only.detail);
+        problem.0.errors = errors.as_slice().iter().map(BadField::from).collect();
+        if let [only] = problem.0.errors.as_slice() {
+            problem.0.detail = format!("{} {}", only.pointer, only.detail);
         }
         problem
     }
@@ -82,13 +88,13 @@ impl Problem {
     ) -> Self {
         let (pointer, detail) = (pointer.into(), detail.into());
         let mut problem = Self::new(status, "INVALID", format!("{pointer}: {detail}"));
-        problem.errors.push(BadField { pointer, code: code.to_owned(), detail });
+        problem.0.errors.push(BadField { pointer, code: code.to_owned(), detail });
         problem
     }
 
     #[must_use]
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 }
@@ -130,8 +136,9 @@ impl From<StoreError> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let status =
+            StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.0.retry_after;
         let mut response = (status, axum::Json(self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

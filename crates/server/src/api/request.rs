@@ -1,6 +1,9 @@
 //! What surrounds each request: its id, its line in the log, its metrics, its limits.
 
-use std::time::Instant;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
@@ -10,25 +13,24 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::extract::too_large;
-use crate::{guard::bearer, secret::random_hex, state::AppState};
+use crate::{limiter::Bucket, secret::random_hex, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives every request an id (or takes the caller's, if it is a sane one), and records it.
 pub(super) async fn observe(
     State(state): State<AppState>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let user_bucket = subject(&state, request.headers());
-    let (mut response, route) = {
-        let route = request.extensions().get::<MatchedPath>().map(|r| r.as_str().to_owned());
-        (next.run(request).await, route)
-    };
+    let route = request.extensions().get::<MatchedPath>().map(|r| r.as_str().to_owned());
+    let quota = Quota::default();
+    request.extensions_mut().insert(quota.clone());
+    let mut response = next.run(request).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
     let label = route.as_deref().unwrap_or("other");
@@ -40,7 +42,7 @@ pub(super) async fn observe(
     } else {
         tracing::info!(event = "request", %method, path, status, took_ms, request_id = id);
     }
-    if let Some(bucket) = user_bucket {
+    if let Some(bucket) = quota.0.get() {
         rate_headers(response.headers_mut(), state.request_limits.limit(), bucket.remaining());
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -57,14 +59,9 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// The bucket that this request is counted in, if it carries a user's good token.
-fn subject(
-    state: &AppState,
-    headers: &HeaderMap,
-) -> Option<std::sync::Arc<crate::limiter::Bucket>> {
-    let claims = state.tokens.verify_locally(&bearer(headers)?)?.ok()?;
-    state.request_limits.bucket(claims.sub.as_str())
-}
+/// The bucket that a request is counted in; set when its caller is known.
+#[derive(Clone, Default)]
+pub(super) struct Quota(pub(super) Arc<OnceLock<Arc<Bucket>>>);
 
 fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u64) {
     headers.insert("ratelimit-limit", HeaderValue::from(limit));

@@ -67,7 +67,7 @@ impl Jwks {
                 Err(problem) => tracing::warn!(%problem, "cannot fetch the key set"),
             }
         }
-        if !state.fetched.is_some_and(|at| at.elapsed() < self.grace.max(self.cache)) {
+        if state.fetched.is_none_or(|at| at.elapsed() >= self.grace.max(self.cache)) {
             return Err(TokenError::Unavailable);
         }
         let Some(jwk) = pick(&state.keys, kid, algorithm) else { return Ok(None) };

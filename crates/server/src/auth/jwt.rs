@@ -49,48 +49,49 @@ impl TokenVerifier {
 
     /// The claims of a token that is signed by one of our keys and holds now.
     pub async fn verify(&self, token: &str) -> Result<Claims, TokenError> {
-        let header = match self.try_local(token) {
-            Err(Undecided { header, .. }) if self.jwks.is_some() => header,
-            Err(Undecided { failure, .. }) => return Err(failure),
-            Ok(verdict) => return verdict,
+        let (kid, algorithm, failure) = match self.try_local(token) {
+            Local::Verdict(verdict) => return verdict,
+            Local::Undecided { kid, algorithm, failure } => (kid, algorithm, failure),
         };
-        let Some(jwks) = &self.jwks else { return Err(TokenError::Missing) };
-        match jwks.find(header.kid.as_deref(), header.alg).await? {
-            Some(key) => self.check(token, header.alg, &key),
-            None => Err(TokenError::Invalid("no key of this kid and algorithm".into())),
+        let Some(jwks) = &self.jwks else { return Err(failure) };
+        match jwks.find(kid.as_deref(), algorithm).await? {
+            Some(key) => self.check(token, algorithm, &key),
+            None => Err(failure),
         }
     }
 
     /// The verdict, if it can be told without asking another server for keys.
     pub fn verify_locally(&self, token: &str) -> Option<Result<Claims, TokenError>> {
         match self.try_local(token) {
-            Ok(verdict) => Some(verdict),
-            Err(_) if self.jwks.is_some() => None,
-            Err(Undecided { failure, .. }) => Some(Err(failure)),
+            Local::Verdict(verdict) => Some(verdict),
+            Local::Undecided { .. } if self.jwks.is_some() => None,
+            Local::Undecided { failure, .. } => Some(Err(failure)),
         }
     }
 
     /// Tries the keys of the configuration.
-    fn try_local(&self, token: &str) -> Result<Result<Claims, TokenError>, Undecided> {
+    fn try_local(&self, token: &str) -> Local {
         if token.is_empty() {
-            return Ok(Err(TokenError::Missing));
+            return Local::Verdict(Err(TokenError::Missing));
         }
         if token.len() > MAX_TOKEN {
-            return Ok(Err(TokenError::Invalid("longer than 8 KB".into())));
+            return Local::Verdict(Err(TokenError::Invalid("longer than 8 KB".into())));
         }
         let header = match jsonwebtoken::decode_header(token) {
             Ok(header) => header,
-            Err(problem) => return Ok(Err(TokenError::Invalid(problem.to_string()))),
+            Err(problem) => {
+                return Local::Verdict(Err(TokenError::Invalid(problem.to_string())));
+            }
         };
         let mut failure = TokenError::Invalid("no key of this kid and algorithm".into());
         let kid = header.kid.as_deref();
         for key in self.keys.iter().filter(|key| matches(key, kid, header.alg)) {
             match self.check(token, key.algorithm, &key.key) {
                 Err(TokenError::Invalid(reason)) => failure = TokenError::Invalid(reason),
-                verdict => return Ok(verdict),
+                verdict => return Local::Verdict(verdict),
             }
         }
-        Err(Undecided { header, failure })
+        Local::Undecided { kid: header.kid, algorithm: header.alg, failure }
     }
 
     fn check(
@@ -132,10 +133,15 @@ impl TokenVerifier {
     }
 }
 
-/// None of the configured keys signed it.
-struct Undecided {
-    header: Header,
-    failure: TokenError,
+/// What the keys of the configuration say.
+enum Local {
+    Verdict(Result<Claims, TokenError>),
+    /// None of them signed it.
+    Undecided {
+        kid: Option<String>,
+        algorithm: Algorithm,
+        failure: TokenError,
+    },
 }
 
 /// A token that names a `kid` is checked only with the key of that name, or with keys that

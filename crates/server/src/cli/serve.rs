@@ -10,7 +10,7 @@ use super::{Global, load, say};
 use crate::{
     config::{self, Config, Flags, LogFormat},
     logging, playground,
-    server::Server,
+    server::{Server, new_node_id},
 };
 
 #[derive(Args)]
@@ -31,8 +31,9 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
-        let config = self.config(global)?;
-        logging::start(&config.log);
+        let mut config = self.config(global)?;
+        let node_id = config.node_id.get_or_insert_with(new_node_id);
+        logging::start(&config.log, node_id);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(self.serve(config))
     }

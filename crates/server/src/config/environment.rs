@@ -46,6 +46,12 @@ pub(super) fn apply(
             set(table, path, parse(path, value), name)?;
         }
     }
+    // Elsewhere this is a bare number of milliseconds.
+    if let Some((name, value)) = variables.iter().find(|(n, _)| n == "HEARTBEAT_INTERVAL")
+        && !is_set(table, "gateway.ping_interval")
+    {
+        set(table, "gateway.ping_interval", Value::String(format!("{value}ms")), name)?;
+    }
     // DATABASE_PATH is a file name, not an address.
     if let Some((name, value)) = variables.iter().find(|(n, _)| n == "DATABASE_PATH")
         && !is_set(table, "database_url")

@@ -191,6 +191,9 @@ pub struct Limits {
     pub connects_per_ip: u32,
     /// Messages per minute and connection.
     pub client_messages: u32,
+    /// A connection that sends nothing but pongs for this long is closed; zero turns it off.
+    #[serde(with = "duration")]
+    pub idle: Duration,
     /// API requests per minute and user; 0 is no limit.
     pub user_requests: u32,
     /// `data` of a notification, in bytes.
@@ -208,6 +211,7 @@ impl Default for Limits {
             connections_per_ip: 100,
             connects_per_ip: 50,
             client_messages: 100,
+            idle: Duration::ZERO,
             user_requests: 600,
             notification_data: 10 * 1024,
             request_body: 1 << 20,

@@ -71,7 +71,7 @@ pub(super) async fn run(
     name: &str,
     args: &[Box<RawValue>],
 ) -> Answer {
-    let arg = args.first();
+    let arg = args.first().map(|raw| &**raw);
     match name {
         "heartbeat" => Ok(events::heartbeat(state.clock.now())),
         "notification:ack" => acknowledge(state, session, parse(arg)?).await,
@@ -177,8 +177,8 @@ struct Refresh {
 }
 
 /// Reads an argument; the error names the field.
-pub(super) fn parse<T: DeserializeOwned>(arg: Option<&Box<RawValue>>) -> Result<T, CommandError> {
-    let text = arg.map_or("null", |raw| raw.get());
+pub(super) fn parse<T: DeserializeOwned>(arg: Option<&RawValue>) -> Result<T, CommandError> {
+    let text = arg.map_or("null", RawValue::get);
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|problem| {
         let path = problem.path().to_string();
@@ -193,7 +193,7 @@ pub(super) fn parse<T: DeserializeOwned>(arg: Option<&Box<RawValue>>) -> Result<
 }
 
 fn parse_or_default<T: DeserializeOwned + Default>(
-    arg: Option<&Box<RawValue>>,
+    arg: Option<&RawValue>,
 ) -> Result<T, CommandError> {
     match arg {
         None => Ok(T::default()),
@@ -291,7 +291,7 @@ enum Rooms {
     Named { room: String },
 }
 
-fn parse_rooms(arg: Option<&Box<RawValue>>) -> Result<Vec<String>, CommandError> {
+fn parse_rooms(arg: Option<&RawValue>) -> Result<Vec<String>, CommandError> {
     Ok(match parse::<Rooms>(arg)? {
         Rooms::One(room) | Rooms::Named { room } => vec![room],
         Rooms::Several(rooms) => rooms,

@@ -64,6 +64,21 @@ fn attached(socket: &Socket) -> Option<Arc<Attached>> {
     socket.data::<Attached>()
 }
 
+/// Longest user agent in the log, in characters.
+const MAX_USER_AGENT: usize = 256;
+
+fn log_opened(session: &InboxSession) {
+    let socket = &session.socket;
+    let handshake = socket.handshake();
+    let user_agent = handshake.header(&http::header::USER_AGENT).unwrap_or_default();
+    let user_agent: String = user_agent.chars().take(MAX_USER_AGENT).collect();
+    tracing::info!(
+        event = "connection.opened", user_id = %session.user, socket_id = socket.id(),
+        client_type = "socket.io", transport = socket.transport(), ip = %handshake.client_ip,
+        user_agent
+    );
+}
+
 fn refusal(problem: &TokenError) -> ConnectError {
     ConnectError::with_data(problem.to_string(), json!({ "code": problem.code() }))
 }
@@ -87,14 +102,15 @@ impl Namespace for InboxNamespace {
             security::token_refused("connect", &problem, socket.handshake().client_ip);
             refusal(&problem)
         })?;
-        if claims.expires_at() <= self.state.clock.now() {
+        let now = self.state.clock.now();
+        if claims.expires_at() <= now {
             // Within the leeway, but then it would be closed again at once.
             return Err(refusal(&TokenError::Expired));
         }
         let request = OpenRequest { since: auth.since.map(Into::into), device: auth.device };
         let per_minute = self.state.config.limits.client_messages;
         let session =
-            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute);
+            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
         socket.set_data(Arc::new(Attached {
             session: Arc::new(session),
             request: parking_lot::Mutex::new(Some(request)),
@@ -115,6 +131,7 @@ impl Namespace for InboxNamespace {
             displaced.socket.disconnect(true);
         }
         self.state.metrics.connection_opened();
+        log_opened(session);
         let now = self.state.clock.now();
         let opened = async {
             self.state.store.see_user(&session.user, now).await?;
@@ -129,6 +146,7 @@ impl Namespace for InboxNamespace {
     async fn event(&self, socket: &Arc<Socket>, event: Event) {
         let Some(attached) = attached(socket) else { return };
         let session = &attached.session;
+        session.is_active(self.state.clock.now());
         let bucket =
             if commands::is_upkeep(&event.name) { &session.acks } else { &session.messages };
         let answer = match bucket.take() {
@@ -153,7 +171,7 @@ impl Namespace for InboxNamespace {
         }
     }
 
-    fn disconnected(&self, socket: &Arc<Socket>, _reason: DisconnectReason) {
+    fn disconnected(&self, socket: &Arc<Socket>, reason: DisconnectReason) {
         let Some(attached) = attached(socket) else { return };
         let session = &attached.session;
         if attached.request.lock().is_some() {
@@ -164,6 +182,11 @@ impl Namespace for InboxNamespace {
             self.state.bus.unsubscribe(&session.user);
         }
         self.state.metrics.connection_closed();
+        let seconds = self.state.clock.now().since(session.opened_at).as_secs_f64();
+        tracing::info!(
+            event = "connection.closed", user_id = %session.user, socket_id = socket.id(),
+            %reason, seconds
+        );
     }
 
     fn overflowed(&self, _socket: &Arc<Socket>) {

@@ -31,6 +31,9 @@ pub struct InboxSession {
     claims: Mutex<Arc<Claims>>,
     /// When its token ends, in milliseconds; moved by `auth:refresh`.
     expires_at: AtomicI64,
+    /// When the client last said something, in milliseconds.
+    active_at: AtomicI64,
+    pub opened_at: Timestamp,
     pub messages: Bucket,
     pub acks: Bucket,
     position: Mutex<Position>,
@@ -62,6 +65,7 @@ impl InboxSession {
         claims: Claims,
         device: Option<DeviceId>,
         messages_per_minute: u32,
+        now: Timestamp,
     ) -> Self {
         Self {
             user: claims.sub.clone(),
@@ -69,6 +73,8 @@ impl InboxSession {
             socket,
             expires_at: AtomicI64::new(claims.expires_at().as_millis()),
             claims: Mutex::new(Arc::new(claims)),
+            active_at: AtomicI64::new(now.as_millis()),
+            opened_at: now,
             messages: Bucket::per_minute(messages_per_minute),
             // Acks and heartbeats are no messages, but they are not free either.
             acks: Bucket::new(messages_per_minute.saturating_mul(20), Duration::from_secs(60)),
@@ -88,6 +94,15 @@ impl InboxSession {
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires_at.load(Ordering::Relaxed) <= now.as_millis()
+    }
+
+    pub(super) fn is_active(&self, now: Timestamp) {
+        self.active_at.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// How long the client has been silent.
+    pub fn idle(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_millis(self.active_at.load(Ordering::Relaxed)))
     }
 
     /// The rev that the device has been told up to; zero while it opens.

@@ -6,7 +6,7 @@ mod expiry;
 mod gaps;
 mod retention;
 mod retractions;
-mod tokens;
+mod sessions;
 
 use std::{future::Future, time::Duration};
 
@@ -22,7 +22,7 @@ pub fn start(state: &AppState, gaps: mpsc::UnboundedReceiver<UserId>) -> JoinSet
     every(&mut loops, state, Duration::from_millis(100), announcements::tick);
     every(&mut loops, state, Duration::from_secs(1), retractions::tick);
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
-    every(&mut loops, state, Duration::from_secs(1), tokens::tick);
+    every(&mut loops, state, Duration::from_secs(1), sessions::tick);
     every(&mut loops, state, upkeep, retention::tick);
     let gap_state = state.clone();
     loops.spawn(async move { gaps::run(gap_state, gaps).await });
