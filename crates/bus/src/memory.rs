@@ -1,6 +1,9 @@
 //! A bus inside one process, for one node (or, in tests, several).
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +20,8 @@ pub struct MemoryBroker {
 }
 
 struct Node {
-    users: Mutex<HashSet<UserId>>,
+    /// How many subscriptions each user has.
+    users: Mutex<HashMap<UserId, usize>>,
     sink: Arc<dyn BusSink>,
 }
 
@@ -48,7 +52,7 @@ impl Bus for MemoryBus {
         let nodes = self.broker.nodes.read();
         for change in changes {
             for node in nodes.iter() {
-                let wanted = node.users.lock().contains(&change.user);
+                let wanted = node.users.lock().contains_key(&change.user);
                 if wanted {
                     node.sink.receive(Arc::clone(change));
                 }
@@ -58,12 +62,17 @@ impl Bus for MemoryBus {
     }
 
     async fn subscribe(&self, user: &UserId) -> Result<(), BusError> {
-        self.node.users.lock().insert(user.clone());
+        *self.node.users.lock().entry(user.clone()).or_default() += 1;
         Ok(())
     }
 
     fn unsubscribe(&self, user: &UserId) {
-        self.node.users.lock().remove(user);
+        if let Entry::Occupied(mut count) = self.node.users.lock().entry(user.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 

@@ -18,9 +18,11 @@ pub trait Bus: Send + Sync + 'static {
     async fn publish(&self, changes: &[Arc<InboxChange>]) -> Result<(), BusError>;
 
     /// Returns when changes of this user that are published from now on will reach the sink.
+    /// Subscriptions are counted, also those that fail: each wants its `unsubscribe`, and the
+    /// last one ends it. So one that ends never races with one that begins.
     async fn subscribe(&self, user: &UserId) -> Result<(), BusError>;
 
-    /// Changes of this user are not wanted any more. They may still come for a while.
+    /// Gives one subscription back. Changes may still come for a while.
     fn unsubscribe(&self, user: &UserId);
 }
 

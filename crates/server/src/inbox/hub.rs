@@ -47,14 +47,6 @@ struct Entry {
     reported: bool,
 }
 
-/// What registering a session led to.
-pub(super) struct Registered {
-    /// It is the user's first here: the bus must be subscribed.
-    pub(super) first: bool,
-    /// The user had too many devices; these, the oldest, have to go.
-    pub(super) displaced: Vec<Arc<InboxSession>>,
-}
-
 impl InboxHub {
     /// The receiver hears of users whose changes have gaps.
     pub fn new(
@@ -82,26 +74,23 @@ impl InboxHub {
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
     }
 
-    pub(super) fn register(&self, session: &Arc<InboxSession>) -> Registered {
+    /// Adds a session. Gives those that have to go for it, the user's oldest.
+    pub(super) fn register(&self, session: &Arc<InboxSession>) -> Vec<Arc<InboxSession>> {
         let mut shard = self.shard(&session.user).lock();
         let entry = shard.entry(session.user.clone()).or_default();
-        let first = entry.sessions.is_empty();
         let over = (entry.sessions.len() + 1).saturating_sub(self.connections_per_user);
         let displaced = entry.sessions.drain(..over).collect();
         entry.sessions.push(Arc::clone(session));
-        Registered { first, displaced }
+        displaced
     }
 
-    /// Whether the user has no device here any more.
-    pub(super) fn unregister(&self, session: &Arc<InboxSession>) -> bool {
+    pub(super) fn unregister(&self, session: &Arc<InboxSession>) {
         let mut shard = self.shard(&session.user).lock();
-        let Some(entry) = shard.get_mut(&session.user) else { return false };
+        let Some(entry) = shard.get_mut(&session.user) else { return };
         entry.sessions.retain(|other| !Arc::ptr_eq(other, session));
-        let last = entry.sessions.is_empty();
-        if last {
+        if entry.sessions.is_empty() {
             shard.remove(&session.user);
         }
-        last
     }
 
     /// The session has been sent everything up to `snapshot`: from now on it follows.

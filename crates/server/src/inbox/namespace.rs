@@ -123,8 +123,7 @@ impl Namespace for InboxNamespace {
         let Some(request) = attached.request.lock().take() else { return };
         let session = &attached.session;
         socket.join(&commands::own_room(&session.user));
-        let registered = self.state.hub.register(session);
-        for displaced in registered.displaced {
+        for displaced in self.state.hub.register(session) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
             let _ = displaced.socket.emit(&events::error("CONNECTION_LIMIT", message));
@@ -132,12 +131,7 @@ impl Namespace for InboxNamespace {
         }
         self.state.metrics.connection_opened();
         log_opened(session);
-        let now = self.state.clock.now();
-        let opened = async {
-            self.state.store.see_user(&session.user, now).await?;
-            open::open(&self.state, session, request, registered.first).await
-        };
-        if let Err(problem) = opened.await {
+        if let Err(problem) = open::open(&self.state, session, request).await {
             tracing::error!(%problem, user_id = %session.user, "an inbox could not be opened");
             socket.close_transport(DisconnectReason::ServerError);
         }
@@ -178,9 +172,8 @@ impl Namespace for InboxNamespace {
             // Never got as far as being registered.
             return;
         }
-        if self.state.hub.unregister(session) {
-            self.state.bus.unsubscribe(&session.user);
-        }
+        self.state.hub.unregister(session);
+        self.state.bus.unsubscribe(&session.user);
         self.state.metrics.connection_closed();
         let seconds = self.state.clock.now().since(session.opened_at).as_secs_f64();
         tracing::info!(

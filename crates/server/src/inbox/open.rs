@@ -34,12 +34,12 @@ pub(super) async fn open(
     state: &AppState,
     session: &Arc<InboxSession>,
     request: OpenRequest,
-    first: bool,
 ) -> Result<(), StoreError> {
-    if first && let Err(problem) = state.bus.subscribe(&session.user).await {
+    if let Err(problem) = state.bus.subscribe(&session.user).await {
         // The store has everything: the device gets what is there now and the rest by repair.
         tracing::warn!(%problem, "the bus did not confirm a subscription");
     }
+    state.store.see_user(&session.user, state.clock.now()).await?;
     let from = from(state, &session.user, request).await?;
     let opening = state.store.open(&session.user, from).await?;
     send(session, &opening);

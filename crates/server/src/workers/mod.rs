@@ -19,7 +19,7 @@ use tidings_core::ids::UserId;
 pub fn start(state: &AppState, gaps: mpsc::UnboundedReceiver<UserId>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let upkeep = state.config.retention.interval;
-    every(&mut loops, state, Duration::from_millis(100), announcements::tick);
+    every(&mut loops, state, state.config.lifecycle.announcement_pause, announcements::tick);
     every(&mut loops, state, Duration::from_secs(1), retractions::tick);
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
