@@ -10,7 +10,7 @@
 mod clock;
 mod message;
 mod sink;
-// pub mod store;
+pub mod store;
 
 pub use clock::ManualClock;
 pub use message::{MessageBuilder, message, new_id, user, users};

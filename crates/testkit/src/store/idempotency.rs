@@ -1,0 +1,80 @@
+//! Idempotency keys.
+
+use std::sync::Arc;
+
+use tidings_core::{
+    idempotency::{IdempotencyClaim, KEPT},
+    ports::{Accept, AcceptOutcome, StoreError},
+};
+
+use super::{StoreHarness, world::World};
+
+fn claim(scope: &str, fingerprint: u8) -> IdempotencyClaim {
+    IdempotencyClaim { scope: scope.into(), key: "key".into(), fingerprint: [fingerprint; 32] }
+}
+
+impl World<'_> {
+    async fn claimed(&self, claim: IdempotencyClaim) -> Result<AcceptOutcome, StoreError> {
+        let messages = vec![self.message().build(), self.message().build()];
+        let now = self.clock.tick();
+        self.store.accept(Accept { messages, idempotency: Some(claim), now }).await
+    }
+}
+
+pub async fn a_request_that_is_sent_twice_is_carried_out_once(harness: &dyn StoreHarness) {
+    let mut w = World::new(harness).await;
+    let first = w.claimed(claim("app", 1)).await.unwrap();
+    assert!(!first.replayed);
+    let again = w.claimed(claim("app", 1)).await.unwrap();
+    assert_eq!((again.accepted, again.replayed), (first.accepted.clone(), true));
+    assert_eq!(w.counters(&w.alice).await, (2, 2));
+    w.reopen().await;
+    let after_restart = w.claimed(claim("app", 1)).await.unwrap();
+    assert_eq!((after_restart.accepted, after_restart.replayed), (first.accepted, true));
+    assert_eq!(w.sink.all().len(), 2);
+}
+
+pub async fn another_request_with_the_same_key_is_refused_and_stores_nothing(
+    harness: &dyn StoreHarness,
+) {
+    let w = World::new(harness).await;
+    w.claimed(claim("app", 1)).await.unwrap();
+    let refused = w.claimed(claim("app", 2)).await;
+    assert_eq!(refused.unwrap_err(), StoreError::IdempotencyMismatch);
+    assert_eq!(w.counters(&w.alice).await, (2, 2));
+    assert!(w.claimed(claim("app", 1)).await.unwrap().replayed, "the first one stands");
+}
+
+pub async fn keys_of_two_scopes_never_meet(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    assert!(!w.claimed(claim("app", 1)).await.unwrap().replayed);
+    assert!(!w.claimed(claim("other", 2)).await.unwrap().replayed);
+    assert_eq!(w.counters(&w.alice).await, (4, 4));
+}
+
+pub async fn a_key_counts_for_24_hours(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    w.claimed(claim("app", 1)).await.unwrap();
+    w.later(KEPT - std::time::Duration::from_secs(1));
+    assert!(w.claimed(claim("app", 1)).await.unwrap().replayed);
+    w.later(std::time::Duration::from_secs(2));
+    assert!(!w.claimed(claim("app", 2)).await.unwrap().replayed, "the old one is forgotten");
+    assert!(w.claimed(claim("app", 2)).await.unwrap().replayed, "the new one counts");
+    assert_eq!(w.counters(&w.alice).await, (4, 4));
+}
+
+pub async fn a_hundred_copies_of_a_request_at_once_are_one(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let store = Arc::clone(&w.store);
+        let now = w.clock.tick();
+        let messages = vec![w.message().build()];
+        let request = Accept { messages, idempotency: Some(claim("app", 1)), now };
+        tasks.spawn(async move { store.accept(request).await.unwrap() });
+    }
+    let outcomes = tasks.join_all().await;
+    assert_eq!(outcomes.iter().filter(|outcome| !outcome.replayed).count(), 1);
+    assert!(outcomes.iter().all(|outcome| outcome.accepted == outcomes[0].accepted));
+    assert_eq!(w.counters(&w.alice).await, (1, 1));
+}
