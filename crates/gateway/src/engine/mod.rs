@@ -13,6 +13,8 @@ mod upgrade;
 mod websocket;
 
 pub use http::Body;
+#[cfg(test)]
+pub(crate) use link::Transport;
 pub(crate) use registry::Registry;
 pub use session::Session;
 pub(crate) use session::{Ending, Refused};

@@ -4,6 +4,8 @@ mod broadcast;
 mod flusher;
 mod membership;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -18,7 +20,7 @@ use crate::socketio::Socket;
 pub use broadcast::{Recipients, Target};
 pub(crate) use flusher::Flusher;
 pub(crate) use membership::Memberships;
-use room::Room;
+use room::{Joined, Room};
 
 const SHARDS: usize = 16;
 
@@ -108,11 +110,19 @@ impl Hub {
     }
 
     pub(crate) fn join(&self, socket: &Arc<Socket>, name: &str) {
-        if name.is_empty() || socket.memberships.contains(name) {
+        if name.is_empty() || socket.memberships.is_over() || socket.memberships.contains(name) {
             return;
         }
-        // The room may be given up between finding and joining it; then there is a new one to find.
-        while !self.room_or_new(name).join(socket) {}
+        loop {
+            let room = self.room_or_new(name);
+            match room.join(socket) {
+                Joined::Member => return,
+                // It went while we looked; a room that was made for it must not stay behind.
+                Joined::Refused => return self.discard(&room),
+                // The room was given up between finding and joining it: there is a new one to find.
+                Joined::GivenUp => {}
+            }
+        }
     }
 
     fn room_or_new(&self, name: &str) -> Arc<Room> {
@@ -132,9 +142,13 @@ impl Hub {
     }
 
     fn leave_room(&self, socket: &Arc<Socket>, room: &Arc<Room>) {
-        if !room.leave(socket) || Arc::ptr_eq(room, &self.everyone) {
-            return;
+        if room.leave(socket) && !Arc::ptr_eq(room, &self.everyone) {
+            self.discard(room);
         }
+    }
+
+    /// Takes a room out if nobody is in it.
+    fn discard(&self, room: &Room) {
         let mut shard = self.shard(room.name()).lock();
         // Under the shard's lock nobody can find it any more; under its own, nobody has joined it.
         if room.give_up() {

@@ -6,6 +6,14 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::socketio::Socket;
 
+/// What came of joining.
+pub(super) enum Joined {
+    Member,
+    /// The socket has gone, or is in the room already.
+    Refused,
+    GivenUp,
+}
+
 /// Locks are taken in this order: shard, room, a socket's memberships; a room's lock covers the
 /// positions of its members, wherever they are noted.
 pub(crate) struct Room {
@@ -29,16 +37,16 @@ impl Room {
         &self.name
     }
 
-    /// `false` if the room has been given up. A socket that has gone, or is here, is not added.
-    pub(super) fn join(self: &Arc<Self>, socket: &Arc<Socket>) -> bool {
+    pub(super) fn join(self: &Arc<Self>, socket: &Arc<Socket>) -> Joined {
         let mut state = self.state.lock();
         if state.given_up {
-            return false;
+            return Joined::GivenUp;
         }
-        if socket.memberships.add(self, state.members.len()) {
-            state.members.push(socket.clone());
+        if !socket.memberships.add(self, state.members.len()) {
+            return Joined::Refused;
         }
-        true
+        state.members.push(socket.clone());
+        Joined::Member
     }
 
     /// Takes a socket out; whether the room is empty then.

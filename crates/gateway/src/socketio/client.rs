@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -158,7 +159,7 @@ impl Client {
     }
 
     /// Adds a socket that was let in. `Err` with the reason if the connection has ended meanwhile.
-    pub(super) fn admit(&self, socket: &Arc<Socket>) -> Result<(), DisconnectReason> {
+    pub(crate) fn admit(&self, socket: &Arc<Socket>) -> Result<(), DisconnectReason> {
         let mut state = self.0.lock();
         if let Some(reason) = state.closed {
             return Err(reason);
@@ -214,56 +215,37 @@ impl Client {
     }
 }
 
+type Working = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Works off what waits. What can be done without waiting is done here and now; the rest goes on in a
 /// task of its own, so that an idle connection carries no handler's state and a busy one still reads.
 fn run(session: &Arc<Session>) {
-    let mut working: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work_off(session.clone()));
-    session.cork();
-    let first = working.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    session.uncork();
-    if first.is_pending() {
-        session.gateway.spawn(corked(session.clone(), working));
+    let mut working: Working = Box::pin(work_off(session.clone()));
+    if poll(session, &mut working, &mut Context::from_waker(Waker::noop())).is_pending() {
+        let session = session.clone();
+        let gateway = session.gateway.clone();
+        gateway.spawn(async move { poll_fn(|cx| poll(&session, &mut working, cx)).await });
     }
 }
 
-/// What a handler emits between two waits leaves together.
-async fn corked(session: Arc<Session>, mut working: Pin<Box<dyn Future<Output = ()> + Send>>) {
-    poll_fn(|cx| {
-        session.cork();
-        let polled = working.as_mut().poll(cx);
-        session.uncork();
-        polled
+/// Polls handlers. What they emit between two waits leaves together.
+fn poll(session: &Arc<Session>, working: &mut Working, cx: &mut Context<'_>) -> Poll<()> {
+    session.cork();
+    let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(cx)));
+    session.uncork();
+    polled.unwrap_or_else(|_| {
+        // A handler failed, and with it the rest of its connection's work would wait for ever. The hook has
+        // reported it; this client is sent away, all others go on.
+        session.client.0.lock().running = false;
+        session.close(DisconnectReason::ServerError, Ending::Abort);
+        session.client.resume(session);
+        Poll::Ready(())
     })
-    .await;
 }
 
 async fn work_off(session: Arc<Session>) {
-    let mut guard = Guard { session: &session, done: false };
     while let Some(work) = session.client.next() {
-        let performed = pin!(perform(&session, work));
-        performed.await;
-    }
-    guard.done = true;
-}
-
-/// A handler that panics must not leave its connection waiting for ever.
-struct Guard<'a> {
-    session: &'a Arc<Session>,
-    done: bool,
-}
-
-impl Drop for Guard<'_> {
-    fn drop(&mut self) {
-        if self.done {
-            return;
-        }
-        let session = self.session.clone();
-        // In a task of its own: we may be unwinding, and whoever polled us may hold a cork.
-        self.session.gateway.spawn(async move {
-            session.client.0.lock().running = false;
-            session.close(DisconnectReason::ServerError, Ending::Abort);
-            session.client.resume(&session);
-        });
+        perform(&session, work).await;
     }
 }
 

@@ -40,7 +40,7 @@ pub struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(session: &Arc<Session>, hub: &Arc<Hub>) -> Arc<Self> {
+    pub(crate) fn new(session: &Arc<Session>, hub: &Arc<Hub>) -> Arc<Self> {
         Arc::new(Self {
             id: Id::random(),
             state: AtomicU8::new(CONNECTING),

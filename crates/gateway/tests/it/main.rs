@@ -1,0 +1,24 @@
+//! The gateway from outside: real sockets, its own port for every test.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says so by failing"
+)]
+
+mod ack;
+mod backpressure;
+mod drain;
+mod engine;
+mod event;
+mod handshake;
+mod heartbeat;
+mod hostile;
+mod namespace;
+mod polling;
+mod room;
+mod serve;
+mod support;
+mod upgrade;
+mod websocket;

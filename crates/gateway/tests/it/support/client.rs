@@ -1,0 +1,175 @@
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::Server;
+
+/// Everything a test waits for comes long before this, or never.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("in time")
+}
+
+/// Waits for something that nothing announces.
+pub async fn eventually(mut condition: impl FnMut() -> bool) {
+    within(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+/// A WebSocket client that speaks Engine.IO by hand.
+pub struct Ws {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+}
+
+impl Ws {
+    pub async fn try_open(address: SocketAddr, query: &str) -> Result<Self, tungstenite::Error> {
+        let url = format!("ws://{address}/socket.io/?{query}");
+        let (stream, _) = within(connect_async(url)).await?;
+        Ok(Self { stream })
+    }
+
+    /// A session that has got its open packet.
+    pub async fn open(server: &Server) -> Self {
+        let mut ws = Self::bare(server, "EIO=4&transport=websocket").await;
+        assert!(ws.text().await.starts_with('0'));
+        ws
+    }
+
+    pub async fn bare(server: &Server, query: &str) -> Self {
+        Self::try_open(server.address, query).await.expect("a WebSocket")
+    }
+
+    /// A socket connected to `/`; returns its id too.
+    pub async fn connect(server: &Server) -> (Self, String) {
+        let mut ws = Self::open(server).await;
+        let id = ws.join_namespace("40").await;
+        (ws, id)
+    }
+
+    /// Sends a CONNECT and takes the reply and the `auth` event.
+    pub async fn join_namespace(&mut self, connect: &str) -> String {
+        self.send(connect).await;
+        let reply = self.text().await;
+        let at = reply.find('{').unwrap_or_else(|| panic!("{reply:?}"));
+        let data: Value = serde_json::from_str(&reply[at..]).expect("JSON");
+        assert_eq!(data.as_object().expect("an object").len(), 1, "only the sid: {data}");
+        assert!(self.text().await.contains("[\"auth\""));
+        data["sid"].as_str().expect("a sid").to_owned()
+    }
+
+    pub async fn send(&mut self, text: &str) {
+        within(self.stream.send(Message::text(text))).await.expect("sent");
+    }
+
+    /// As `send`, but the server may have closed.
+    pub async fn try_send(&mut self, message: Message) -> Result<(), tungstenite::Error> {
+        within(self.stream.send(message)).await
+    }
+
+    pub async fn send_binary(&mut self, bytes: &[u8]) {
+        let message = Message::binary(Bytes::copy_from_slice(bytes));
+        within(self.stream.send(message)).await.expect("sent");
+    }
+
+    pub async fn message(&mut self) -> Option<Message> {
+        within(self.stream.next()).await.and_then(Result::ok)
+    }
+
+    /// The next text, whatever it is.
+    pub async fn text(&mut self) -> String {
+        match self.message().await {
+            Some(Message::Text(text)) => text.to_string(),
+            other => panic!("no text but {other:?}"),
+        }
+    }
+
+    pub async fn binary(&mut self) -> Vec<u8> {
+        match self.message().await {
+            Some(Message::Binary(bytes)) => bytes.to_vec(),
+            other => panic!("no binary message but {other:?}"),
+        }
+    }
+
+    /// Reads until the server closes; what it sent before, and its close frame if there was one.
+    pub async fn closed(&mut self) -> (Vec<String>, Option<CloseFrame>) {
+        let mut before = Vec::new();
+        let mut frame = None;
+        while let Some(message) = self.message().await {
+            match message {
+                Message::Text(text) => before.push(text.to_string()),
+                Message::Close(close) => frame = close,
+                _ => {}
+            }
+        }
+        (before, frame)
+    }
+
+    pub async fn close(mut self) {
+        let _ = within(self.stream.close(None)).await;
+    }
+}
+
+/// A long-polling client.
+pub struct Poller {
+    client: reqwest::Client,
+    pub url: String,
+}
+
+impl Poller {
+    pub async fn open(server: &Server) -> Self {
+        let client = reqwest::Client::new();
+        let url = server.url("EIO=4&transport=polling");
+        let open = within(client.get(&url).send()).await.expect("answered");
+        assert_eq!(open.status(), 200);
+        let open = within(open.text()).await.expect("text");
+        let data: Value = serde_json::from_str(&open[1..]).expect("JSON");
+        let url = format!("{url}&sid={}", data["sid"].as_str().expect("a sid"));
+        Self { client, url }
+    }
+
+    /// Connected to `/`.
+    pub async fn connect(server: &Server) -> Self {
+        let poller = Self::open(server).await;
+        assert_eq!(poller.post("40").await, (200, "ok".into()));
+        let (status, body) = poller.poll().await;
+        assert!(status == 200 && body.contains("\x1e42[\"auth\""), "{body}");
+        poller
+    }
+
+    pub fn sid(&self) -> &str {
+        self.url.rsplit('=').next().expect("a sid")
+    }
+
+    pub async fn poll(&self) -> (u16, String) {
+        let response = within(self.client.get(&self.url).send()).await.expect("answered");
+        (response.status().as_u16(), within(response.text()).await.expect("text"))
+    }
+
+    /// A poll on its way, on a connection of its own.
+    pub fn polling(&self) -> tokio::task::JoinHandle<(u16, String)> {
+        let url = self.url.clone();
+        tokio::spawn(async move {
+            let response = reqwest::Client::new().get(&url).send().await.expect("answered");
+            (response.status().as_u16(), response.text().await.expect("text"))
+        })
+    }
+
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> (u16, String) {
+        let response =
+            within(self.client.post(&self.url).body(body).send()).await.expect("answered");
+        (response.status().as_u16(), within(response.text()).await.expect("text"))
+    }
+}

@@ -1,0 +1,9 @@
+//! A server to test and clients to test it with.
+
+mod client;
+mod recorder;
+mod server;
+
+pub use client::{Poller, Ws, eventually, within};
+pub use recorder::{Call, Recorder};
+pub use server::{Server, config};

@@ -1,0 +1,77 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tidings_gateway::{Builder, Config, Gateway, PeerAddr, bind, serve};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Call, Recorder};
+
+/// Long times, so that only the test that is about one of them meets it.
+pub fn config() -> Config {
+    Config { connect_timeout: Duration::from_secs(60), ..Config::default() }
+}
+
+/// A gateway on a port of its own; it ends with the test's runtime.
+pub struct Server {
+    pub gateway: Gateway,
+    pub address: SocketAddr,
+    pub recorder: Arc<Recorder>,
+    stop: Option<oneshot::Sender<()>>,
+    pub served: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::with(config())
+    }
+
+    pub fn with(config: Config) -> Self {
+        Self::build(config, |builder| builder)
+    }
+
+    /// Serves `/` and `/custom` with a [`Recorder`], and whatever `more` adds.
+    pub fn build(config: Config, more: impl FnOnce(Builder) -> Builder) -> Self {
+        let recorder = Recorder::new();
+        let builder = Gateway::builder(config)
+            .namespace("/", recorder.clone())
+            .namespace("/custom", recorder.clone());
+        let gateway = more(builder).build();
+        recorder.attach(&gateway);
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let shutdown = async {
+            // Dropping the sender leaves the server running until the runtime ends.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let fallback = tower::service_fn(|request: Request<Incoming>| async move {
+            let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
+            let text = format!("fallback {} {}", request.uri().path(), peer.is_some());
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+        });
+        let served = tokio::spawn(serve(listener, gateway.clone(), fallback, shutdown));
+        Self { gateway, address, recorder, stop: Some(stop), served }
+    }
+
+    /// What a handler was called with next.
+    pub async fn call(&self) -> Call {
+        self.recorder.next().await
+    }
+
+    pub fn url(&self, query: &str) -> String {
+        format!("http://{}/socket.io/?{query}", self.address)
+    }
+
+    pub fn signal_stop(&mut self) {
+        self.stop.take().expect("stopped once").send(()).expect("still serving");
+    }
+}
