@@ -21,5 +21,8 @@ export default [
     languageOptions: { globals: globals.node },
   },
   // These hand functions to a page, which runs them there.
-  { files: ["e2e/browser/**"], languageOptions: { globals: globals.browser } },
+  {
+    files: ["e2e/browser/**", "e2e/support/browser.mjs", "e2e/picture.mjs"],
+    languageOptions: { globals: globals.browser },
+  },
 ];
