@@ -4,7 +4,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -14,7 +15,7 @@ use crate::query;
 /// What is remembered of the first HTTP request of an Engine.IO session.
 pub struct Handshake {
     /// Those of [`Config::kept_headers`](crate::Config::kept_headers) that it had.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The raw query string. It may hold a token: never log it.
     pub query: Box<str>,
     pub path: Arc<str>,
@@ -62,9 +63,25 @@ impl Handshake {
     }
 }
 
+/// A [`HeaderMap`] that takes a pointer while it is empty: most connections have none to keep.
+#[derive(Default)]
+pub struct Headers(Option<Box<HeaderMap>>);
+
+impl Deref for Headers {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
 /// Copies the values, which otherwise are slices of the connection's whole read buffer and would keep it.
-fn copy_headers(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderMap {
+fn copy_headers(headers: &HeaderMap, kept: &[HeaderName]) -> Headers {
     let count = kept.iter().filter(|name| headers.contains_key(*name)).count();
+    if count == 0 {
+        return Headers::default();
+    }
     let mut copied = HeaderMap::with_capacity(count);
     for name in kept {
         for value in headers.get_all(name) {
@@ -73,7 +90,7 @@ fn copy_headers(headers: &HeaderMap, kept: &[HeaderName]) -> HeaderMap {
             }
         }
     }
-    copied
+    Headers(Some(Box::new(copied)))
 }
 
 /// Leaves out the query and the headers: they carry secrets.

@@ -27,7 +27,7 @@ pub use config::Config;
 pub use engine::{Body, Session};
 pub use frame::{Frame, Tail};
 pub use gateway::{Builder, Gateway};
-pub use handshake::{Admission, Guard, Handshake, Rejection};
+pub use handshake::{Admission, Guard, Handshake, Headers, Rejection};
 pub use hub::{Recipients, Target};
 pub use layer::{Engine, Message};
 pub use metrics::Metrics;
@@ -35,3 +35,16 @@ pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use reason::DisconnectReason;
 pub use serve::{PeerAddr, bind, serve};
 pub use socketio::{AckSender, Socket};
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    /// A node holds tens of thousands of these, nearly all of them idle. Whoever makes one larger says so here.
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<crate::Session>() <= 480, "{}", size_of::<crate::Session>());
+        assert!(size_of::<crate::Socket>() <= 152, "{}", size_of::<crate::Socket>());
+        assert!(size_of::<crate::engine::Conn>() <= 128, "{}", size_of::<crate::engine::Conn>());
+    }
+}

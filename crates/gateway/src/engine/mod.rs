@@ -12,6 +12,8 @@ mod session;
 mod upgrade;
 mod websocket;
 
+#[cfg(test)]
+pub(crate) use conn::Conn;
 pub use http::Body;
 #[cfg(test)]
 pub(crate) use link::Transport;

@@ -9,7 +9,7 @@ use crate::support::{Call, Poller, Server, Ws, config, within};
 fn quick() -> Config {
     Config {
         ping_interval: Duration::from_millis(100),
-        ping_timeout: Duration::from_millis(150),
+        ping_timeout: Duration::from_millis(500),
         ..config()
     }
 }
@@ -33,7 +33,7 @@ async fn a_silent_client_is_closed() {
     let begun = Instant::now();
     let (before, _) = ws.closed().await;
     assert_eq!(before, ["2"], "one ping, no more");
-    assert!(begun.elapsed() >= Duration::from_millis(200));
+    assert!(begun.elapsed() >= Duration::from_millis(400));
     let mut calls = Vec::new();
     while calls.last() != Some(&Call::Disconnected(DisconnectReason::PingTimeout)) {
         calls.push(server.call().await);
@@ -55,7 +55,7 @@ async fn polling_has_the_same_heartbeat() {
 
 #[tokio::test]
 async fn a_session_without_a_namespace_is_reclaimed() {
-    let server = Server::with(Config { connect_timeout: Duration::from_millis(80), ..config() });
+    let server = Server::with(Config { connect_timeout: Duration::from_millis(400), ..config() });
     let mut idle = Ws::open(&server).await;
     let poller = Poller::open(&server).await;
     let (mut joined, _) = Ws::connect(&server).await;
@@ -72,7 +72,7 @@ async fn a_session_without_a_namespace_is_reclaimed() {
 
 #[tokio::test]
 async fn refused_connects_do_not_keep_a_session() {
-    let server = Server::with(Config { connect_timeout: Duration::from_millis(80), ..config() });
+    let server = Server::with(Config { connect_timeout: Duration::from_millis(400), ..config() });
     let mut ws = Ws::open(&server).await;
     ws.send("40{\"refuse\":1}").await;
     let (before, _) = ws.closed().await;

@@ -105,7 +105,7 @@ impl Recorder {
             }
             "ask" => {
                 let answer =
-                    socket.emit_with_ack("question", &["1"], Duration::from_millis(200)).await;
+                    socket.emit_with_ack("question", &["1"], Duration::from_millis(500)).await;
                 let answer = match answer {
                     Ok(args) => args.iter().map(|arg| arg.get()).collect::<Vec<_>>().join(","),
                     Err(error) => error.to_string(),
