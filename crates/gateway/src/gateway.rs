@@ -45,6 +45,7 @@ pub(crate) struct Inner {
     buffered: AtomicUsize,
     refusing: AtomicBool,
     relieving: AtomicBool,
+    closing: AtomicBool,
     /// Closed connections that still say goodbye.
     pub(crate) lingering: AtomicUsize,
 }
@@ -108,6 +109,7 @@ impl Builder {
             buffered: AtomicUsize::new(0),
             refusing: AtomicBool::new(false),
             relieving: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             lingering: AtomicUsize::new(0),
         }))
     }
@@ -193,7 +195,8 @@ impl Gateway {
             }
             session.close(DisconnectReason::Shutdown, Ending::Flush);
         }
-        // Those whose upgrade was under way when we began.
+        // Those whose upgrade was under way when we began, or still is.
+        self.0.closing.store(true, Ordering::SeqCst);
         for session in self.0.sessions.all() {
             session.close(DisconnectReason::Shutdown, Ending::Flush);
         }
@@ -236,9 +239,18 @@ impl Inner {
         (before < self.config.capacity()).then_some(permit)
     }
 
+    /// All sessions are being closed; none may open any more.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A session has ended.
     pub(crate) fn release(&self, transport: &str, reason: DisconnectReason) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.give_back();
         self.metrics.disconnected(transport, reason);
     }
 
@@ -284,7 +296,8 @@ impl Inner {
         self.wheel.turn(now, due);
         for session in due.drain(..) {
             if let Some(next) = session.on_time(now) {
-                self.wheel.schedule(&session, next);
+                // It may have been given an earlier time meanwhile, or have ended.
+                self.wheel.hasten(&session, next);
                 if !session.is_open() && !session.is_waiting_for_farewell() {
                     self.wheel.cancel(&session);
                 }
@@ -325,7 +338,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(gateway) = &self.0 {
-            gateway.count.fetch_sub(1, Ordering::Relaxed);
+            gateway.give_back();
         }
     }
 }

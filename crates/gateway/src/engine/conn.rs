@@ -15,10 +15,11 @@ use crate::frame::Frame;
 use crate::namespace::SendError;
 use crate::reason::DisconnectReason;
 
+use super::close::Ending;
 use super::linger::linger;
 use super::link::Flushed;
 use super::receive::Violation;
-use super::session::{Ending, Session};
+use super::session::Session;
 
 /// Bytes read at once; one buffer per thread serves all its connections.
 const SCRATCH: usize = 16 << 10;

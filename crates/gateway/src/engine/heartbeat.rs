@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::frame::Frame;
 use crate::reason::DisconnectReason;
 
+use super::close::Ending;
 use super::link::{Deadlines, Flushed, Link};
-use super::session::{Ending, PING, Session};
+use super::session::{PING, Session};
 
 enum Verdict {
     Fine,
@@ -47,9 +48,7 @@ impl Session {
     /// A ping is queued even behind a full buffer: three bytes, one at a time.
     fn send_ping(self: &Arc<Self>) {
         let mut link = self.lock();
-        let before = link.out.bytes();
         link.out.push(&Frame::encoded(PING));
-        self.gateway.count_buffered(before, link.out.bytes());
         let (corked, dirty) = (link.corks > 0, link.dirty);
         drop(link);
         if !corked && !dirty && self.flush() != Flushed::All {

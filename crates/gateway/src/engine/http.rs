@@ -55,6 +55,7 @@ impl Gateway {
             .uri
             .query()
             .and_then(|query| query::param(query, "sid"))
+            .filter(|sid| !sid.is_empty())
             .map(std::borrow::Cow::into_owned);
         let mut admission = match self.0.guard.check(&parts, peer, sid.is_none()) {
             Ok(admission) => admission,

@@ -48,9 +48,7 @@ impl Session {
     /// Lets go of the stream and of whatever could not be written.
     pub(crate) fn drop_transport(&self) {
         let mut link = self.lock();
-        let before = link.out.bytes();
         link.out.clear();
-        self.gateway.count_buffered(before, 0);
         link.transport = Transport::Gone;
     }
 }

@@ -1,7 +1,7 @@
 //! The sending side of a session: its queue, what carries it, and its deadlines, all under one lock.
 
-use std::io;
 use std::task::Waker;
+use std::{io, mem};
 
 use tokio::net::tcp::OwnedWriteHalf;
 
@@ -11,6 +11,8 @@ use crate::reason::DisconnectReason;
 
 pub(crate) struct Link {
     pub(crate) out: Out,
+    /// Bytes of `out` that the node's sum has.
+    accounted: usize,
     pub(crate) transport: Transport,
     pub(crate) closed: Option<DisconnectReason>,
     /// A write failed; the connection's task is about to find out.
@@ -93,6 +95,7 @@ impl Link {
     pub(crate) fn new(transport: Transport, deadlines: Deadlines) -> Self {
         Self {
             out: Out::default(),
+            accounted: 0,
             transport,
             closed: None,
             broken: false,
@@ -158,6 +161,12 @@ impl Link {
             }
             Transport::Gone => Flushed::Broken,
         }
+    }
+
+    /// How the queue has changed since the last time, for the node's sum.
+    pub(crate) fn account(&mut self) -> (usize, usize) {
+        let now = self.out.bytes();
+        (mem::replace(&mut self.accounted, now), now)
     }
 
     pub(crate) fn wake_poll(&mut self) {

@@ -1,5 +1,6 @@
 //! Engine.IO: sessions over HTTP long-polling and WebSocket.
 
+mod close;
 mod conn;
 mod heartbeat;
 mod http;
@@ -12,11 +13,12 @@ mod session;
 mod upgrade;
 mod websocket;
 
+pub(crate) use close::Ending;
 #[cfg(test)]
 pub(crate) use conn::Conn;
 pub use http::Body;
 #[cfg(test)]
 pub(crate) use link::Transport;
 pub(crate) use registry::Registry;
+pub(crate) use session::Refused;
 pub use session::Session;
-pub(crate) use session::{Ending, Refused};

@@ -18,10 +18,11 @@ use crate::gateway::Permit;
 use crate::handshake::Handshake;
 use crate::reason::DisconnectReason;
 
+use super::close::Ending;
 use super::http::{Body, empty, error, text};
 use super::link::{Polling, Probe, Transport};
 use super::receive::Violation;
-use super::session::{Ending, Session};
+use super::session::Session;
 
 /// Packets in one POST.
 const LIMITS: PayloadLimits = PayloadLimits { max_packets: 16_384 };
@@ -182,7 +183,7 @@ where
         for packet in packets {
             session.receive_packet(packet).map_err(|Violation| BodyError::Invalid)?;
         }
-        poll_fn(|cx| session.client.poll_room(&session.gateway.config, cx)).await;
+        session.wait_for_room().await;
         Ok(())
     };
     match posted.await {
@@ -241,6 +242,24 @@ impl Session {
                 Err(ErrorCode::BadRequest)
             }
             None => Err(ErrorCode::BadRequest),
+        }
+    }
+}
+
+impl Session {
+    /// Waits until our handlers keep up. Until then the client cannot send a pong, which is excused.
+    async fn wait_for_room(&self) {
+        let config = &self.gateway.config;
+        poll_fn(|cx| {
+            let polled = self.client.poll_room(config, cx);
+            if polled.is_pending() {
+                self.lock().paused = true;
+            }
+            polled
+        })
+        .await;
+        if self.is_paused() {
+            self.resume();
         }
     }
 }

@@ -9,7 +9,8 @@ use crate::layer::{Layer, Message};
 use crate::reason::DisconnectReason;
 use crate::socketio::Incoming;
 
-use super::session::{Ending, Session};
+use super::close::Ending;
+use super::session::Session;
 
 /// The client broke the protocol; the session is to be closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! One Engine.IO session: it lives from the handshake to the close, whatever transports carry it.
 
-use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 use tidings_protocol::engineio::{OpenPacket, Upgrade};
-use tidings_protocol::websocket;
 
 use crate::frame::Frame;
 use crate::gateway::{Inner, Permit};
@@ -18,10 +18,9 @@ use crate::reason::DisconnectReason;
 use crate::socketio::Client;
 use crate::wheel::{Entry, Place};
 
+use super::close::Ending;
 use super::link::{Deadlines, Flushed, Link, Polling, Sent, Transport};
 
-/// How long a client that closed by a POST may take to collect the end of its poll, in milliseconds.
-const FAREWELL_TO_CLOSER: u64 = 200;
 pub(crate) const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
 
 /// An Engine.IO session.
@@ -35,17 +34,6 @@ pub struct Session {
     place: Place,
     /// What Socket.IO keeps per connection; empty if the gateway speaks bare Engine.IO.
     pub(crate) client: Client,
-}
-
-/// How a session ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// What is queued is sent first, then the transport is closed properly.
-    Flush,
-    /// The client closed a polling session; its pending poll ends with a noop.
-    ByClient,
-    /// At once: nothing more is sent but the end itself.
-    Abort,
 }
 
 /// Why a frame was not taken.
@@ -65,6 +53,10 @@ impl Session {
         transport: Transport,
     ) -> Option<Arc<Self>> {
         let gateway = &permit.spend()?;
+        if gateway.is_closing() {
+            gateway.give_back();
+            return None;
+        }
         let now = gateway.clock.now();
         let config = &gateway.config;
         let joins = matches!(gateway.layer, Layer::SocketIo(_));
@@ -88,13 +80,17 @@ impl Session {
             gateway.wheel.schedule(&session, next);
         }
         gateway.metrics.connected(session.transport());
+        if gateway.is_closing() {
+            // Everybody was closed while we were not in the registry yet.
+            session.close(DisconnectReason::Shutdown, Ending::Flush);
+        }
         Some(session)
     }
 
     /// The first packet of a session.
     pub(crate) fn open_packet(&self) -> String {
         let config = &self.gateway.config;
-        let polling = matches!(self.link.lock().transport, Transport::Polling(_));
+        let polling = matches!(self.lock().transport, Transport::Polling(_));
         let packet = OpenPacket {
             sid: self.id.as_str().to_owned(),
             upgrades: if polling { vec![Upgrade::WebSocket] } else { Vec::new() },
@@ -124,16 +120,19 @@ impl Session {
 
     /// Takes a frame to be sent: now if possible, or `later` together with others.
     pub(crate) fn send(self: &Arc<Self>, frame: &Frame, later: bool) -> Result<(), Refused> {
-        let mut link = self.link.lock();
+        let mut link = self.lock();
         if link.closed.is_some() || link.broken {
             return Err(Refused::Closed);
         }
         if !link.out.is_empty() && !self.fits(&link, frame.len()) {
-            return Err(self.refuse(&mut link));
+            let first = self.refuse(&mut link);
+            drop(link);
+            if first {
+                self.gateway.metrics.overflowed();
+            }
+            return Err(Refused::Full { first });
         }
-        let before = link.out.bytes();
         let sent = link.send(frame, later);
-        self.account(before, link.out.bytes());
         drop(link);
         match sent {
             Sent::Done => {}
@@ -147,57 +146,44 @@ impl Session {
         link.out.bytes() + more <= self.gateway.config.send_buffer && !self.gateway.is_overloaded()
     }
 
-    fn refuse(self: &Arc<Self>, link: &mut MutexGuard<'_, Link>) -> Refused {
-        let first = !link.full;
+    /// Begins the episode of a full buffer, unless it has begun.
+    fn refuse(self: &Arc<Self>, link: &mut Link) -> bool {
+        let first = !mem::replace(&mut link.full, true);
         if first {
             let at = self.gateway.clock.now() + self.gateway.config.slow_drain.as_millis() as u64;
-            link.full = true;
             link.deadlines.drain = at;
             self.gateway.wheel.hasten(self, at);
-            self.gateway.metrics.overflowed();
         }
         if self.gateway.is_overloaded() {
             self.gateway.relieve();
         }
-        Refused::Full { first }
-    }
-
-    /// Keeps the node's sum of waiting bytes.
-    fn account(&self, before: usize, after: usize) {
-        self.gateway.count_buffered(before, after);
+        first
     }
 
     /// Writes what is queued, as far as the transport takes it.
     pub(crate) fn flush(self: &Arc<Self>) -> Flushed {
-        let mut link = self.link.lock();
+        let mut link = self.lock();
         self.flush_locked(&mut link)
     }
 
-    fn flush_locked(self: &Arc<Self>, link: &mut MutexGuard<'_, Link>) -> Flushed {
-        let before = link.out.bytes();
+    fn flush_locked(self: &Arc<Self>, link: &mut Link) -> Flushed {
         let flushed = link.flush();
-        self.account(before, link.out.bytes());
         self.note_drained(link);
         flushed
     }
 
     /// Ends the episode of a full buffer once it has fallen to its half.
-    fn note_drained(self: &Arc<Self>, link: &mut MutexGuard<'_, Link>) {
-        if link.full
-            && link.out.bytes() <= self.gateway.config.send_buffer / 2
-            && !self.gateway.is_overloaded()
-        {
+    fn note_drained(self: &Arc<Self>, link: &mut Link) {
+        if link.full && link.out.bytes() <= self.gateway.config.send_buffer / 2 {
             link.full = false;
             link.deadlines.drain = 0;
-            let session = self.clone();
-            // Handlers run without our lock.
-            self.gateway.spawn(async move { session.client.drained(&session) });
+            self.client.drained(self);
         }
     }
 
     /// For a flusher: writes, and leaves what is refused to the task.
     pub(crate) fn flush_dirty(self: &Arc<Self>) {
-        let mut link = self.link.lock();
+        let mut link = self.lock();
         link.dirty = false;
         if link.corks == 0 && self.flush_locked(&mut link) != Flushed::All {
             drop(link);
@@ -207,12 +193,12 @@ impl Session {
 
     /// From here to [`Session::uncork`] frames are only queued, so that they leave together.
     pub(crate) fn cork(&self) {
-        let mut link = self.link.lock();
+        let mut link = self.lock();
         link.corks = link.corks.saturating_add(1);
     }
 
     pub(crate) fn uncork(self: &Arc<Self>) {
-        let mut link = self.link.lock();
+        let mut link = self.lock();
         link.corks = link.corks.saturating_sub(1);
         if link.corks == 0 && !link.out.is_empty() && self.flush_locked(&mut link) != Flushed::All {
             drop(link);
@@ -220,90 +206,13 @@ impl Session {
         }
     }
 
-    /// Ends the session, once.
-    pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason, ending: Ending) {
-        self.close_with(reason, ending, reason.close_code());
-    }
-
-    pub(crate) fn close_with(
-        self: &Arc<Self>,
-        reason: DisconnectReason,
-        ending: Ending,
-        code: u16,
-    ) {
-        let mut link = self.link.lock();
-        if link.closed.is_some() {
-            return;
-        }
-        link.closed = Some(reason);
-        let transport = link.transport.name();
-        let before = link.out.bytes();
-        let torn = ending == Ending::Abort && link.out.clear();
-        if !torn && matches!(link.transport, Transport::WebSocket(_)) {
-            link.out.push(&Frame::encoded(websocket::close_frame(code, reason.as_str())));
-        }
-        let lingers = self.say_goodbye(&mut link, ending);
-        self.account(before, link.out.bytes());
-        link.wake_poll();
-        drop(link);
-        self.waker.wake();
-        if !lingers {
-            self.gateway.wheel.cancel(self);
-            self.gateway.sessions.remove(&self.id);
-        }
-        self.gateway.release(transport, reason);
-        self.closed(reason);
-    }
-
-    /// Prepares the end of polling. Whether the session is still to be found for a last poll.
-    fn say_goodbye(self: &Arc<Self>, link: &mut MutexGuard<'_, Link>, ending: Ending) -> bool {
-        let now = self.gateway.clock.now();
-        let Some(polling) = link.polling() else { return false };
-        let pending = polling.poll.is_some();
-        let (farewell, patience) = match ending {
-            Ending::Flush => ("1", self.gateway.ping_timeout),
-            Ending::ByClient => ("6", FAREWELL_TO_CLOSER),
-            Ending::Abort => ("1", 0),
-        };
-        let lingers = !pending && patience > 0;
-        if pending || lingers {
-            polling.farewell = Some(farewell);
-        }
-        link.deadlines =
-            Deadlines { forget: if lingers { now + patience } else { 0 }, ..Deadlines::default() };
-        if lingers {
-            self.gateway.wheel.schedule(self, now + patience);
-        }
-        lingers
-    }
-
-    fn closed(self: &Arc<Self>, reason: DisconnectReason) {
-        match &self.gateway.layer {
-            Layer::Engine(engine) => engine.closed(self, reason),
-            Layer::SocketIo(_) => self.client.close(self, reason),
-        }
-    }
-
-    /// Forgets a closed session that waited for its last poll.
-    pub(crate) fn forget(self: &Arc<Self>) {
-        let mut link = self.link.lock();
-        let before = link.out.bytes();
-        link.out.clear();
-        self.account(before, 0);
-        drop(link);
-        self.gateway.wheel.cancel(self);
-        self.gateway.sessions.remove(&self.id);
-    }
-
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Link> {
-        self.link.lock()
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        Locked { gateway: &self.gateway, link: self.link.lock() }
     }
 
     /// Takes the queue as the body of a poll.
-    pub(crate) fn take_payload(self: &Arc<Self>, link: &mut MutexGuard<'_, Link>) -> Bytes {
-        let before = link.out.bytes();
+    pub(crate) fn take_payload(self: &Arc<Self>, link: &mut Link) -> Bytes {
         let payload = link.out.take_payload();
-        self.account(before, 0);
         self.note_drained(link);
         payload
     }
@@ -313,16 +222,16 @@ impl Session {
     }
 
     pub fn is_open(&self) -> bool {
-        self.link.lock().closed.is_none()
+        self.lock().closed.is_none()
     }
 
     /// "websocket" or "polling", now.
     pub fn transport(&self) -> &'static str {
-        self.link.lock().transport.name()
+        self.lock().transport.name()
     }
 
     pub(crate) fn is_broken(&self) -> bool {
-        self.link.lock().broken
+        self.lock().broken
     }
 
     /// Any number that tells sessions apart.
@@ -331,16 +240,11 @@ impl Session {
     }
 
     pub(crate) fn is_waiting_for_farewell(&self) -> bool {
-        self.link.lock().deadlines.forget > 0
+        self.lock().deadlines.forget > 0
     }
 
     pub fn send_queue_bytes(&self) -> usize {
-        self.link.lock().out.bytes()
-    }
-
-    /// Closes the transport after what is queued was sent.
-    pub fn close_transport(self: &Arc<Self>, reason: DisconnectReason) {
-        self.close(reason, Ending::Flush);
+        self.lock().out.bytes()
     }
 }
 
@@ -354,6 +258,34 @@ impl Transport {
 
     pub(crate) fn polling() -> Self {
         Self::Polling(Polling::default())
+    }
+}
+
+/// The session's lock. Whatever happens to the queue under it, the node's sum of waiting bytes is right
+/// when it is released.
+pub(crate) struct Locked<'a> {
+    gateway: &'a Inner,
+    link: MutexGuard<'a, Link>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Link;
+
+    fn deref(&self) -> &Link {
+        &self.link
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Link {
+        &mut self.link
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let (before, after) = self.link.account();
+        self.gateway.count_buffered(before, after);
     }
 }
 

@@ -112,14 +112,21 @@ impl Client {
     }
 
     pub(super) fn push(&self, session: &Arc<Session>, work: Work) {
+        // What a client sent is handled where it was read. An end may come from anywhere, from inside another
+        // connection's handler too, whose locks its own handler may want: it gets a task.
+        let here = matches!(work, Work::Packet(_));
         let idle = {
             let mut state = self.0.lock();
             state.work_bytes += work.cost();
             state.work.push_back(work);
             !std::mem::replace(&mut state.running, true)
         };
-        if idle {
+        if idle && here {
             run(session);
+        } else if idle {
+            let session = session.clone();
+            let gateway = session.gateway.clone();
+            gateway.spawn(async move { run(&session) });
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_gateway::{Config, DisconnectReason, Frame, SendError, Socket, Target};
 
-use crate::support::{Call, Poller, Server, Ws, config, eventually, within};
+use crate::support::{Call, Poller, Server, Ws, config, eventually};
 
 const LIMIT: usize = 64 << 10;
 
@@ -67,10 +67,7 @@ async fn a_buffer_that_does_not_drain_closes_the_transport() {
     let (ws, id) = Ws::connect(&server).await;
     let socket = server.gateway.socket("/", &id).expect("connected");
     fill(&socket);
-    within(async {
-        while server.call().await != Call::Disconnected(DisconnectReason::SlowConsumer) {}
-    })
-    .await;
+    server.recorder.until(Call::Disconnected(DisconnectReason::SlowConsumer)).await;
     assert_eq!(socket.emit(&numbered(0)), Err(SendError::Closed));
     assert_eq!(server.gateway.connections(), 0);
     eventually(|| server.gateway.send_buffered_bytes() == 0).await;
@@ -117,10 +114,7 @@ async fn the_node_closes_the_largest_queue_when_all_together_are_too_much() {
         n += 1;
         assert!(server.gateway.send_buffered_bytes() < (512 << 10) + 20_000);
     }
-    within(async {
-        while server.call().await != Call::Disconnected(DisconnectReason::NodeBufferFull) {}
-    })
-    .await;
+    server.recorder.until(Call::Disconnected(DisconnectReason::NodeBufferFull)).await;
     assert!(!large_socket.is_connected() && small_socket.is_connected());
     eventually(|| server.gateway.send_buffered_bytes() < 100_000).await;
     small_socket.emit(&numbered(1)).expect("room again");

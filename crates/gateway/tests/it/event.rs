@@ -2,7 +2,7 @@
 
 use tidings_gateway::DisconnectReason;
 
-use crate::support::{Call, Server, Ws, within};
+use crate::support::{Call, Server, Ws};
 
 #[tokio::test]
 async fn events_keep_their_arguments_and_attachments() {
@@ -70,10 +70,7 @@ async fn a_handler_that_panics_ends_its_connection_alone() {
     ws.closed().await;
     other.send("42[\"message\",1]").await;
     assert_eq!(other.text().await, "42[\"message-back\",1]");
-    within(async {
-        while server.call().await != Call::Disconnected(DisconnectReason::ServerError) {}
-    })
-    .await;
+    server.recorder.until(Call::Disconnected(DisconnectReason::ServerError)).await;
     assert_eq!(server.gateway.connections(), 1);
 }
 

@@ -34,10 +34,7 @@ async fn a_silent_client_is_closed() {
     let (before, _) = ws.closed().await;
     assert_eq!(before, ["2"], "one ping, no more");
     assert!(begun.elapsed() >= Duration::from_millis(400));
-    let mut calls = Vec::new();
-    while calls.last() != Some(&Call::Disconnected(DisconnectReason::PingTimeout)) {
-        calls.push(server.call().await);
-    }
+    server.recorder.until(Call::Disconnected(DisconnectReason::PingTimeout)).await;
 }
 
 #[tokio::test]

@@ -53,10 +53,7 @@ async fn an_aborted_poll_ends_the_session() {
     stream.write_all(request.as_bytes()).await.expect("sent");
     assert_eq!(server.gateway.connections(), 1);
     drop(stream);
-    within(async {
-        while server.call().await != Call::Disconnected(DisconnectReason::TransportClose) {}
-    })
-    .await;
+    server.recorder.until(Call::Disconnected(DisconnectReason::TransportClose)).await;
     assert_eq!(server.gateway.connections(), 0);
     assert_eq!(poller.poll().await.0, 400);
 }

@@ -59,6 +59,15 @@ impl Recorder {
         within(async { self.called.lock().await.recv().await }).await.expect("a call")
     }
 
+    /// Everything up to `last`, which is waited for.
+    pub async fn until(&self, last: Call) -> Vec<Call> {
+        let mut calls = Vec::new();
+        while calls.last() != Some(&last) {
+            calls.push(self.next().await);
+        }
+        calls
+    }
+
     /// What was recorded up to now.
     pub async fn drain(&self) -> Vec<Call> {
         let mut called = self.called.lock().await;
