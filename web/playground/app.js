@@ -19,6 +19,7 @@ const page = {
 };
 
 let session;
+let sending = Promise.resolve();
 /** What was said aloud already: one notification rings on many devices, but is said once. */
 const announced = new Set();
 const views = new Set();
@@ -118,16 +119,19 @@ async function renewUser(id) {
   return session.users.find((user) => user.id === id);
 }
 
-/** Sends as an application's server would, and shows the same as a command. */
-async function tell(notification) {
+/** Sends as an application's server would, and shows the same as a command. One after the
+ *  other: what was clicked first arrives first. */
+function tell(notification) {
   page.sent.textContent = asCurl(session.apiKey, notification);
   page.copy.disabled = false;
-  try {
-    await send(session.apiKey, notification);
-    page.alert.hidden = true;
-  } catch (problem) {
-    complain(`Not sent: ${problem.message}`);
-  }
+  sending = sending.then(async () => {
+    try {
+      await send(session.apiKey, notification);
+      page.alert.hidden = true;
+    } catch (problem) {
+      complain(`Not sent: ${problem.message}`);
+    }
+  });
 }
 
 function sayAloud(user, { id, message }) {
