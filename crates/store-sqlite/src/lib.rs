@@ -30,6 +30,8 @@ mod rev_at;
 mod rows;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod transition;
 mod users;
 mod watermark;

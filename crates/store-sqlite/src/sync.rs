@@ -14,9 +14,9 @@ use crate::{
 };
 
 /// The revs that rows of the answer have, without the rows: both walk an index alone.
-const ITEM_REVS: &str = "SELECT rev FROM inbox_items INDEXED BY inbox_items_rev
+pub(crate) const ITEM_REVS: &str = "SELECT rev FROM inbox_items INDEXED BY inbox_items_rev
     WHERE inbox = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3";
-const TOMBSTONE_REVS: &str = "SELECT rev FROM tombstones
+pub(crate) const TOMBSTONE_REVS: &str = "SELECT rev FROM tombstones
     WHERE inbox = ?1 AND rev > ?2 ORDER BY rev LIMIT ?3";
 
 pub(crate) const ITEMS: &str =

@@ -6,7 +6,7 @@ use super::{
     StoreHarness,
     world::{SECOND, World},
 };
-use crate::user;
+use crate::{new_id, user};
 
 pub async fn a_user_gets_one_notification_for_one_key(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
@@ -32,9 +32,10 @@ pub async fn only_those_who_have_the_key_are_left_out(harness: &dyn StoreHarness
     assert_eq!((second.recipients, second.duplicate), (2, false));
     assert!(w.find(&w.alice, second.id).await.is_none());
     assert!(w.find(&w.bob, second.id).await.is_some());
-    let third = w.accept_one(w.message().to(&everybody).dedupe("k")).await;
+    let unwanted = new_id();
+    let third = w.accept_one(w.message().id(unwanted).to(&everybody).dedupe("k")).await;
     assert_eq!((third.id, third.recipients, third.duplicate), (first.id, 0, true));
-    assert!(!w.store.exists(second.id).await.is_err());
+    assert!(!w.store.exists(unwanted).await.unwrap(), "it is not even stored");
     assert_eq!(w.counters(&carol).await, (1, 1));
 }
 

@@ -1,5 +1,6 @@
 //! The ledger: random operations of several tasks on a few inboxes, replayed afterwards on a
-//! model. Set `TIDINGS_SEED` to repeat the operations of a run that failed.
+//! model. `TIDINGS_SEED` repeats the operations of a run that failed, `TIDINGS_STEPS` makes a
+//! longer one.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +26,8 @@ use crate::{ManualClock, RecordingSink, users};
 
 const USERS: usize = 5;
 const TASKS: u64 = 8;
-const STEPS: usize = 300;
+/// Operations of each task.
+const STEPS: u64 = 300;
 
 pub async fn random_operations_give_exactly_what_the_ledger_says(harness: &dyn StoreHarness) {
     let sink = RecordingSink::new();
@@ -75,11 +77,13 @@ impl ChangeSink for Forward {
     }
 }
 
+fn number_from(variable: &str) -> Option<u64> {
+    let value = std::env::var(variable).ok()?;
+    Some(value.parse().expect("a number"))
+}
+
 fn seed() -> u64 {
-    let seed = match std::env::var("TIDINGS_SEED") {
-        Ok(seed) => seed.parse().expect("TIDINGS_SEED is a number"),
-        Err(_) => rand::random(),
-    };
+    let seed = number_from("TIDINGS_SEED").unwrap_or_else(rand::random);
     println!("TIDINGS_SEED={seed}");
     seed
 }
@@ -92,11 +96,12 @@ async fn run(store: &Arc<dyn Store>, seed: u64) -> Ledger {
     for user in &people {
         store.see_user(user, clock.tick()).await.unwrap();
     }
+    let steps = number_from("TIDINGS_STEPS").unwrap_or(STEPS);
     let mut tasks = JoinSet::new();
     for task in 0..TASKS {
         let seed = seed.wrapping_add(task);
         let (store, ledger) = (Arc::clone(store), Arc::clone(&ledger));
-        tasks.spawn(Actor::new(store, ledger, clock.clone(), people.clone(), seed).act(STEPS));
+        tasks.spawn(Actor::new(store, ledger, clock.clone(), people.clone(), seed).act(steps));
     }
     tasks.join_all().await;
     Arc::into_inner(ledger).unwrap().into_inner().unwrap()
