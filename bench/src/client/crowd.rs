@@ -1,0 +1,96 @@
+//! Many connections together.
+
+use std::{net::SocketAddr, rc::Rc, time::Duration};
+
+use tokio::task::JoinHandle;
+
+use super::{
+    board::Board,
+    connection::{Connection, Hello},
+};
+use crate::token;
+
+/// Connections that open at the same time, where it is not the opening that is measured.
+const ABREAST: usize = 100;
+/// Longest that opening may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where to connect, and how.
+#[derive(Clone, Copy)]
+pub enum Door {
+    SocketIo(SocketAddr),
+    Bare(SocketAddr),
+}
+
+/// Connections that are open until this is dropped.
+pub struct Crowd {
+    pub board: Rc<Board>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Crowd {
+    /// Opens a connection for each user, all at once.
+    pub async fn storm(door: Door, users: &[String]) -> anyhow::Result<Self> {
+        let mut crowd = Self { board: Board::new(), tasks: Vec::new() };
+        // The tokens are there before the first connection begins.
+        let hellos = hellos(door, users)?;
+        crowd.start(door, hellos);
+        crowd.board.wait_connected(users.len(), PATIENCE).await;
+        Ok(crowd)
+    }
+
+    /// Opens a connection for each user, a few at a time.
+    pub async fn gather(door: Door, users: &[String]) -> anyhow::Result<Self> {
+        let mut crowd = Self { board: Board::new(), tasks: Vec::new() };
+        crowd.grow(door, users).await?;
+        Ok(crowd)
+    }
+
+    /// Opens more.
+    pub async fn grow(&mut self, door: Door, users: &[String]) -> anyhow::Result<()> {
+        for some in users.chunks(ABREAST) {
+            self.start(door, hellos(door, some)?);
+            self.board.wait_connected(self.tasks.len(), PATIENCE).await;
+        }
+        let failures = self.board.failures.borrow();
+        anyhow::ensure!(
+            failures.is_empty() && self.board.connected_count() == self.tasks.len(),
+            "{} of {} connections were made; the first failure: {}",
+            self.board.connected_count(),
+            self.tasks.len(),
+            failures.first().map_or("none in time", String::as_str)
+        );
+        Ok(())
+    }
+
+    fn start(&mut self, door: Door, hellos: Vec<Hello>) {
+        let (Door::SocketIo(address) | Door::Bare(address)) = door;
+        for hello in hellos {
+            let client = self.tasks.len();
+            let running = Connection::run(address, client, hello, Rc::clone(&self.board));
+            self.tasks.push(tokio::task::spawn_local(running));
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.tasks.len()
+    }
+}
+
+fn hellos(door: Door, users: &[String]) -> anyhow::Result<Vec<Hello>> {
+    let hello = |user: &String| {
+        Ok(match door {
+            Door::SocketIo(_) => Hello::SocketIo { token: token::sign(user)? },
+            Door::Bare(_) => Hello::Bare,
+        })
+    };
+    users.iter().map(hello).collect()
+}

@@ -1,0 +1,83 @@
+//! What the figures were taken on: enough to judge them by, nothing that tells whose it is.
+
+use std::{fs, path::Path, process::Command};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// The value of `name: value` or `name=value` in a file of such lines.
+fn field(text: &str, name: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once([':', '='])?;
+        (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
+    })
+}
+
+fn output(command: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(command).args(arguments).output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (output.status.success() && !text.is_empty()).then_some(text)
+}
+
+/// A line each.
+pub fn describe(work_dir: &Path, peer: Option<&Path>) -> Vec<String> {
+    let cpus = read("/proc/cpuinfo");
+    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    let model = field(&cpus, "model name").unwrap_or_else(|| "unknown processor".into());
+    let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
+    let memory: u64 = memory.split(' ').next().and_then(|kb| kb.parse().ok()).unwrap_or(0);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let mut lines = vec![
+        format!("Machine: {cores} cores ({model}), {} GB of memory", memory.div_ceil(1 << 20)),
+        format!("Kernel: Linux {}, file system {}", kernel.trim(), file_system(work_dir)),
+        format!("Rust: {}", output("rustc", &["--version"]).unwrap_or_else(|| "unknown".into())),
+    ];
+    if let Some(peer) = peer {
+        let node = output("node", &["--version"]).unwrap_or_else(|| "unknown".into());
+        lines.push(format!("Peer: Socket.IO {} on Node.js {node}", socket_io_version(peer)));
+    }
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or("unknown");
+    lines.push(format!(
+        "Load average before the run: {load} (other work on the machine makes figures worse)"
+    ));
+    lines
+}
+
+fn file_system(path: &Path) -> String {
+    output("stat", &["-f", "-c", "%T", &path.to_string_lossy()]).unwrap_or_else(|| "unknown".into())
+}
+
+fn socket_io_version(peer: &Path) -> String {
+    let package = peer.with_file_name("../node_modules/socket.io/package.json");
+    let package = fs::read_to_string(package).unwrap_or_default();
+    let package: serde_json::Value = serde_json::from_str(&package).unwrap_or_default();
+    package["version"].as_str().unwrap_or("unknown").to_owned()
+}
+
+/// Files that this process, and with it the servers that it starts, may open.
+pub fn open_files() -> usize {
+    let limits = read("/proc/self/limits");
+    let line = limits.lines().find(|line| line.starts_with("Max open files"));
+    // "Max open files  <soft>  <hard>  files"
+    let soft = line.and_then(|line| line.split_whitespace().nth(3));
+    match soft {
+        Some("unlimited") => usize::MAX,
+        Some(number) => number.parse().unwrap_or(1_024),
+        None => 1_024,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_name() {
+        let text = "model name\t: A processor\nMemTotal:  1024 kB\n";
+        assert_eq!(field(text, "model name").as_deref(), Some("A processor"));
+        assert_eq!(field(text, "MemTotal").as_deref(), Some("1024 kB"));
+        assert_eq!(field(text, "Mem"), None);
+    }
+}

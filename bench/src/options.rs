@@ -1,0 +1,106 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(about = "Measures Tidings beside a floor and a peer, on loopback")]
+pub struct Options {
+    #[command(subcommand)]
+    pub role: Option<Role>,
+    /// The server's binary
+    #[arg(long, default_value = "target/release/tidings")]
+    pub tidings: PathBuf,
+    /// The peer's script; without it nothing is compared with Node.js
+    #[arg(long)]
+    pub peer: Option<PathBuf>,
+    /// Databases are made below this directory, which decides whose disk is measured
+    #[arg(long, default_value = "bench/results")]
+    pub work_dir: PathBuf,
+    /// The core that servers run on; this process should be given another
+    #[arg(long)]
+    pub server_core: Option<usize>,
+    /// Also written to this file
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+    /// Heads the report
+    #[arg(long, default_value = "")]
+    pub date: String,
+    /// Few connections, short: shows that it works, not how fast
+    #[arg(long)]
+    pub quick: bool,
+    /// These scenarios alone
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<Scenario>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    Connect,
+    Announce,
+    Steady,
+    Accept,
+    Memory,
+}
+
+#[derive(Subcommand)]
+pub enum Role {
+    /// The floor of fan-out: writes one frame to each of its sockets when told to
+    #[command(hide = true)]
+    Floor {
+        #[arg(long)]
+        members: usize,
+        #[arg(long)]
+        bytes: usize,
+        #[arg(long)]
+        ready_file: PathBuf,
+    },
+}
+
+/// How much is done of everything.
+pub struct Plan {
+    pub connections: usize,
+    /// Connections for a second look at memory.
+    pub many_connections: usize,
+    pub connect_rounds: usize,
+    pub announcements: usize,
+    pub steady_seconds: u64,
+    pub steady_rate: u64,
+    pub accept_seconds: u64,
+    pub syncs: usize,
+    pub settle_seconds: u64,
+}
+
+impl Options {
+    pub fn wants(&self, scenario: Scenario) -> bool {
+        self.only.is_empty() || self.only.contains(&scenario)
+    }
+
+    pub fn plan(&self) -> Plan {
+        if self.quick {
+            return Plan {
+                connections: 100,
+                many_connections: 200,
+                connect_rounds: 1,
+                announcements: 3,
+                steady_seconds: 2,
+                steady_rate: 50,
+                accept_seconds: 1,
+                syncs: 50,
+                settle_seconds: 1,
+            };
+        }
+        Plan {
+            connections: 1_000,
+            many_connections: 5_000,
+            connect_rounds: 5,
+            announcements: 30,
+            steady_seconds: 20,
+            steady_rate: 100,
+            accept_seconds: 5,
+            syncs: 1_000,
+            settle_seconds: 8,
+        }
+    }
+}
