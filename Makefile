@@ -32,13 +32,13 @@ lint: ## Run the linters alone
 	cargo clippy --workspace --all-targets -- -D warnings
 	npm run --silent lint
 
-bench: ## Print the latency and throughput figures of an optimized build
-	cargo build --release -p tidings-server --bin tidings
-	TIDINGS_BIN=$(TARGET)/release/tidings scripts/bench bell
+bench: ## Print latency, throughput and memory beside a floor and a peer
+	bench/run
 
-soak: ## Run the server under load for a long time and watch its memory
+soak: ## Keep an optimized build busy for SOAK_MINUTES (60) and watch its memory
+	scripts/setup
 	cargo build --release -p tidings-server --bin tidings
-	TIDINGS_BIN=$(TARGET)/release/tidings scripts/bench soak
+	TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
 
 fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	scripts/fuzz $(FUZZ_SECONDS)

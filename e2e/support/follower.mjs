@@ -39,6 +39,11 @@ export class Follower {
     });
   }
 
+  /** Drops the connection and opens another. */
+  reconnect() {
+    this.#client.socket.disconnect().connect();
+  }
+
   close() {
     this.#client.close();
   }
