@@ -12,7 +12,7 @@ use crate::{failure::Result, inboxes::Inbox, open, rows::from_rev, writer::Tx};
 const MOST_DEVICES: i64 = 20;
 
 /// Only what lies above the last acknowledgement: each item is looked at once.
-const DELIVER: &str = "UPDATE inbox_items SET delivered_at = ?4
+pub(crate) const DELIVER: &str = "UPDATE inbox_items SET delivered_at = ?4
     WHERE inbox = ?1 AND archived IN (0, 1) AND seq > ?2 AND seq <= ?3 AND delivered_at IS NULL";
 const DELIVERED: &str = "UPDATE inboxes SET delivered_up_to = ?2 WHERE number = ?1";
 const MOVE_CURSOR: &str = "INSERT INTO devices (inbox, id, cursor, used_at)

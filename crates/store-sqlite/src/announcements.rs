@@ -28,11 +28,12 @@ const SET_AUDIENCE: &str = "UPDATE announcements SET to_all = ?2, last = ?3, tot
 const FIND: &str = "SELECT state, total, processed, created_at, run_at, finished_at
     FROM announcements WHERE id = ?1";
 /// `finished_at IS NULL` names the index of those that have work to do.
-const DUE: &str = "SELECT id FROM announcements
+pub(crate) const DUE: &str = "SELECT id FROM announcements
     WHERE finished_at IS NULL AND run_at <= ?1 ORDER BY run_at, number LIMIT ?2";
-const JOB: &str = "SELECT a.number, a.to_all, a.cursor, a.last, a.processed, a.dedupe_key,
+pub(crate) const JOB: &str =
+    "SELECT a.number, a.to_all, a.cursor, a.last, a.processed, a.dedupe_key,
         a.run_at, m.number, m.body
-    FROM announcements a JOIN messages m ON m.id = a.id
+    FROM announcements a CROSS JOIN messages m ON m.id = a.id
     WHERE a.id = ?1 AND a.finished_at IS NULL";
 const PROGRESS: &str = "UPDATE announcements
     SET state = ?2, cursor = ?3, processed = ?4, finished_at = ?5 WHERE number = ?1";

@@ -20,9 +20,9 @@ const LIST_USER: &str = "INSERT INTO announcement_recipients (announcement, posi
 const LIST_ROOM: &str = "INSERT INTO announcement_recipients (announcement, position, user_id)
     SELECT ?1, row_number() OVER (ORDER BY user_id), user_id FROM memberships WHERE room_id = ?2";
 
-const NEXT_OF_ALL: &str = "SELECT number, id FROM users
+pub(crate) const NEXT_OF_ALL: &str = "SELECT number, id FROM users
     WHERE number > ?1 AND number <= ?2 ORDER BY number LIMIT ?3";
-const NEXT_LISTED: &str = "SELECT position, user_id FROM announcement_recipients
+pub(crate) const NEXT_LISTED: &str = "SELECT position, user_id FROM announcement_recipients
     WHERE announcement = ?4 AND position > ?1 AND position <= ?2 ORDER BY position LIMIT ?3";
 const FORGET_SERVED: &str = "DELETE FROM announcement_recipients
     WHERE announcement = ?1 AND position <= ?2";

@@ -21,8 +21,10 @@ use crate::{
     writer::{Tx, Weight},
 };
 
-const FIND: &str = "SELECT m.id, i.seq, i.rev, i.delivered_at, i.seen_at, i.read_at, i.archived_at
-    FROM messages m JOIN inbox_items i ON i.message = m.number AND i.inbox = ?1
+pub(crate) const FIND: &str =
+    "SELECT m.id, i.seq, i.rev, i.delivered_at, i.seen_at, i.read_at, i.archived_at
+    FROM messages m CROSS JOIN inbox_items i INDEXED BY inbox_items_message
+        ON i.message = m.number AND i.inbox = ?1
     WHERE m.id = ?2";
 
 const MARK: &str = "UPDATE inbox_items

@@ -13,8 +13,8 @@ use crate::{
     writer::Tx,
 };
 
-const FIND: &str = "SELECT d.message_id FROM inboxes b
-    JOIN dedupe d ON d.inbox = b.number AND d.key = ?2 AND d.created_at > ?3
+pub(crate) const FIND: &str = "SELECT d.message_id FROM inboxes b
+    CROSS JOIN dedupe d ON d.inbox = b.number AND d.key = ?2 AND d.created_at > ?3
     WHERE b.user_id = ?1";
 const SAVE: &str = "INSERT INTO dedupe (inbox, key, message_id, created_at)
     VALUES (?1, ?2, ?3, ?4)

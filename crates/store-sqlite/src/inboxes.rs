@@ -150,8 +150,8 @@ pub(crate) fn state(conn: &Connection, user: &UserId) -> Result<InboxState> {
     Ok(Inbox::of(conn, user)?.map(|inbox| inbox.state).unwrap_or_default())
 }
 
-const STATES: &str = "SELECT user_id, last_rev, unread, read_up_to, floor FROM inboxes
-    WHERE user_id IN (SELECT value FROM json_each(?1))";
+pub(crate) const STATES: &str = "SELECT b.user_id, b.last_rev, b.unread, b.read_up_to, b.floor
+    FROM json_each(?1) asked CROSS JOIN inboxes b ON b.user_id = asked.value";
 
 /// One answer for each user that is asked for: an inbox that does not exist yet is empty.
 pub(crate) fn states(conn: &Connection, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>> {

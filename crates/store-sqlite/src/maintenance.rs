@@ -12,9 +12,9 @@ use crate::{
     writer::Tx,
 };
 
-const EXPIRED: &str = "SELECT number, id FROM messages
+pub(crate) const EXPIRED: &str = "SELECT number, id FROM messages
     WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
-const OLD: &str = "SELECT number, id FROM messages
+pub(crate) const OLD: &str = "SELECT number, id FROM messages
     WHERE sent_at < ?1 ORDER BY sent_at LIMIT ?2";
 
 pub(crate) fn expire(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<u64> {

@@ -20,23 +20,25 @@ use crate::{
 
 const INSERT: &str = "INSERT INTO messages (id, sent_at, expires_at, recipients, body)
     VALUES (?1, ?2, ?3, ?4, ?5)";
-const KNOWN: &str = "SELECT m.recipients, EXISTS (SELECT 1 FROM announcements a WHERE a.id = m.id)
+pub(crate) const KNOWN: &str =
+    "SELECT m.recipients, EXISTS (SELECT 1 FROM announcements a WHERE a.id = m.id)
     FROM messages m WHERE m.id = ?1";
 const DELETE: &str = "DELETE FROM messages WHERE number = ?1";
-const HELD: &str = "SELECT EXISTS (SELECT 1 FROM inbox_items WHERE message = ?1)";
+pub(crate) const HELD: &str = "SELECT EXISTS (SELECT 1 FROM inbox_items WHERE message = ?1)";
 
 const ADD_ITEM: &str =
     "INSERT INTO inbox_items (inbox, seq, rev, message, changed_at, kind, tenant)
     VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6)";
 
-const OF_INBOX: &str =
+pub(crate) const OF_INBOX: &str =
     "SELECT m.id, i.seq, i.rev, i.delivered_at, i.seen_at, i.read_at, i.archived_at, m.body
-    FROM messages m JOIN inbox_items i ON i.message = m.number AND i.inbox = ?1
+    FROM messages m CROSS JOIN inbox_items i INDEXED BY inbox_items_message
+        ON i.message = m.number AND i.inbox = ?1
     WHERE m.id = ?2";
 
 /// An inbox holds it, or an announcement may still bring it to one.
-const MAY_BE_HELD: &str = "SELECT EXISTS (
-        SELECT 1 FROM messages m JOIN inbox_items i ON i.message = m.number WHERE m.id = ?1
+pub(crate) const MAY_BE_HELD: &str = "SELECT EXISTS (
+        SELECT 1 FROM messages m CROSS JOIN inbox_items i ON i.message = m.number WHERE m.id = ?1
     ) OR EXISTS (
         SELECT 1 FROM announcements WHERE id = ?1 AND finished_at IS NULL
     )";

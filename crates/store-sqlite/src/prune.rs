@@ -15,22 +15,21 @@ macro_rules! oldest_tombstones {
     };
 }
 
-/// Below the highest tombstone that goes, an inbox cannot tell any more what was removed.
-const RAISE_FLOORS: &str = concat!(
-    "UPDATE inboxes SET floor = pruned.rev, floor_at = pruned.deleted_at FROM (
-        SELECT inbox, max(rev) AS rev, max(deleted_at) AS deleted_at FROM (",
+pub(crate) const HIGHEST: &str = concat!(
+    "SELECT inbox, max(rev), max(deleted_at) FROM (",
     oldest_tombstones!("inbox, rev, deleted_at"),
-    ") GROUP BY inbox) AS pruned
-    WHERE inboxes.number = pruned.inbox AND pruned.rev > inboxes.floor"
+    ") GROUP BY inbox"
 );
-const TOMBSTONES: &str = concat!(
+const RAISE_FLOOR: &str = "UPDATE inboxes SET floor = ?2, floor_at = ?3
+    WHERE number = ?1 AND floor < ?2";
+pub(crate) const TOMBSTONES: &str = concat!(
     "DELETE FROM tombstones WHERE (inbox, rev, message_id) IN (",
     oldest_tombstones!("inbox, rev, message_id"),
     ")"
 );
-const IDEMPOTENCY: &str = "DELETE FROM idempotency WHERE rowid IN (
+pub(crate) const IDEMPOTENCY: &str = "DELETE FROM idempotency WHERE rowid IN (
     SELECT rowid FROM idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
-const DEDUPE: &str = "DELETE FROM dedupe WHERE (inbox, key) IN (
+pub(crate) const DEDUPE: &str = "DELETE FROM dedupe WHERE (inbox, key) IN (
     SELECT inbox, key FROM dedupe WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
 /// Of those that were cancelled; the others forget whom they served as they go.
 const RECIPIENTS: &str = "DELETE FROM announcement_recipients WHERE (announcement, position) IN (
@@ -57,7 +56,7 @@ pub(crate) fn prune(tx: &Tx<'_>, before: PruneBefore, limit: usize) -> Result<u6
             break;
         }
         if statement == TOMBSTONES {
-            delete(tx, RAISE_FLOORS, before, left)?;
+            raise_floors(tx, before, left)?;
         }
         pruned += delete(tx, statement, before, left)?;
     }
@@ -67,4 +66,16 @@ pub(crate) fn prune(tx: &Tx<'_>, before: PruneBefore, limit: usize) -> Result<u6
 fn delete(tx: &Tx<'_>, statement: &str, before: Timestamp, limit: usize) -> Result<usize> {
     let values = (before.as_millis(), from_limit(limit));
     Ok(tx.conn.prepare_cached(statement)?.execute(values)?)
+}
+
+/// Below the highest of its tombstones that go, an inbox cannot tell any more what was removed.
+fn raise_floors(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<()> {
+    let mut highest = tx.conn.prepare_cached(HIGHEST)?;
+    let mut raise = tx.conn.prepare_cached(RAISE_FLOOR)?;
+    let mut rows = highest.query((before.as_millis(), from_limit(limit)))?;
+    while let Some(row) = rows.next()? {
+        let floor: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        raise.execute(floor)?;
+    }
+    Ok(())
 }

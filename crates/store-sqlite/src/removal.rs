@@ -21,8 +21,9 @@ use crate::{
 const DELETE: &str = "DELETE FROM inbox_items WHERE inbox = ?1 AND archived = ?2 AND seq = ?3";
 const BURY: &str = "INSERT INTO tombstones (inbox, rev, message_id, deleted_at)
     VALUES (?1, ?2, ?3, ?4)";
-const HOLDERS: &str = "SELECT m.id, i.seq, i.archived, i.read_at IS NULL, i.inbox
-    FROM messages m CROSS JOIN inbox_items i ON i.message = m.number
+pub(crate) const HOLDERS: &str = "SELECT m.id, i.seq, i.archived, i.read_at IS NULL, i.inbox
+    FROM messages m CROSS JOIN inbox_items i INDEXED BY inbox_items_message
+        ON i.message = m.number
     WHERE m.number = ?1 ORDER BY i.inbox LIMIT ?2";
 
 /// An item that is to go.

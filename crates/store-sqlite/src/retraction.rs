@@ -20,7 +20,7 @@ const FIND_RETRACTED: &str =
 const RETRACT: &str = "UPDATE messages SET retracted_at = coalesce(retracted_at, ?2)
     WHERE number = ?1";
 /// A retracted message goes with its last item: what is here has work left.
-const DUE: &str = "SELECT id FROM messages
+pub(crate) const DUE: &str = "SELECT id FROM messages
     WHERE retracted_at IS NOT NULL ORDER BY retracted_at LIMIT ?1";
 
 pub(crate) fn retract(

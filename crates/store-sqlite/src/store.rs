@@ -1,6 +1,7 @@
 //! The store itself: a writer thread, a pool of readers, and how calls reach them.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, RwLock, atomic::Ordering},
     thread::JoinHandle,
@@ -108,7 +109,7 @@ impl SqliteStore {
         let writer = Writer { conn, queue, sink: options.sink, gauges: gauges.clone() };
         let thread = std::thread::Builder::new()
             .name("tidings-writer".into())
-            .spawn(move || writer.run())
+            .spawn(move || run(writer))
             .map_err(|error| StoreError::Unavailable(format!("no thread to write: {error}")))?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -163,6 +164,13 @@ impl SqliteStore {
     }
 }
 
+/// Whoever waits for a writer that is gone gets an error: the answers' senders go with it.
+fn run(writer: Writer) {
+    if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+        tracing::error!(event = "store_writer_panicked", "the writer is gone: nothing is stored");
+    }
+}
+
 impl Inner {
     fn enqueue(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         let closed = || StoreError::Unavailable("the store is closed".into());
@@ -194,8 +202,9 @@ impl Inner {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
         // The sink may hold the last handle; then this is the writer's own thread.
-        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
-            tracing::error!(event = "store_writer_panicked", "the writer ended by a panic");
+        if thread.thread().id() != std::thread::current().id() {
+            // A panic of its own it has logged.
+            let _ = thread.join();
         }
     }
 }

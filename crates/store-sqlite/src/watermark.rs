@@ -20,20 +20,20 @@ use crate::{
 const MOST_TOMBSTONES: usize = 1_000;
 
 /// The items keep their rev: that they are read is told by the watermark.
-const READ: &str = "UPDATE inbox_items INDEXED BY inbox_items_unread
+pub(crate) const READ: &str = "UPDATE inbox_items INDEXED BY inbox_items_unread
     SET read_at = ?4, seen_at = coalesce(seen_at, ?4)
     WHERE inbox = ?1 AND archived = ?2 AND seq <= ?3 AND read_at IS NULL";
 const READ_WITH_REV: &str = "UPDATE inbox_items INDEXED BY inbox_items_unread
     SET read_at = ?4, seen_at = coalesce(seen_at, ?4), rev = ?5, changed_at = ?6
     WHERE inbox = ?1 AND archived = ?2 AND seq <= ?3 AND read_at IS NULL";
-const ANY_UNREAD: &str = "SELECT EXISTS (
+pub(crate) const ANY_UNREAD: &str = "SELECT EXISTS (
     SELECT 1 FROM inbox_items INDEXED BY inbox_items_unread
     WHERE inbox = ?1 AND archived IN (0, 1) AND seq <= ?2 AND read_at IS NULL)";
 
-const UP_TO: &str = "SELECT m.id, i.seq, i.archived, i.read_at IS NULL
+pub(crate) const UP_TO: &str = "SELECT m.id, i.seq, i.archived, i.read_at IS NULL
     FROM inbox_items i CROSS JOIN messages m ON m.number = i.message
     WHERE i.inbox = ?1 AND i.archived IN (0, 1) AND i.seq <= ?2 LIMIT ?3";
-const DELETE: &str = "DELETE FROM inbox_items
+pub(crate) const DELETE: &str = "DELETE FROM inbox_items
     WHERE inbox = ?1 AND archived IN (0, 1) AND seq <= ?2";
 const UNREAD: &str = "SELECT count(*) FROM inbox_items INDEXED BY inbox_items_unread
     WHERE inbox = ?1 AND archived = 0 AND seq <= ?2 AND read_at IS NULL";

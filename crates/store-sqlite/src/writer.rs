@@ -138,9 +138,7 @@ impl Writer {
             self.carry_out(batch);
         }
         // Leaves one whole file behind; what stays in the log is not lost if this fails.
-        if let Err(error) =
-            self.conn.execute_batch("PRAGMA optimize; PRAGMA wal_checkpoint(TRUNCATE);")
-        {
+        if let Err(error) = self.conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(event = "store_checkpoint_failed", %error, "the log stays");
         }
     }
