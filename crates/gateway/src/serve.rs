@@ -173,3 +173,25 @@ where
         Err(never) => match never {},
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_sockets_inherit_their_options() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let config = Config::default();
+        prepare(&listener, &config).expect("set");
+        let address = listener.local_addr().expect("an address");
+        let (connected, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("accepted");
+        assert!(stream.nodelay().expect("known"));
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            SockRef::from(&stream).tcp_user_timeout().expect("known"),
+            Some(config.ping_interval + config.ping_timeout)
+        );
+        drop(connected);
+    }
+}

@@ -124,7 +124,9 @@ impl Session {
         if link.closed.is_some() || link.broken {
             return Err(Refused::Closed);
         }
-        if !link.out.is_empty() && !self.fits(&link, frame.len()) {
+        // After the first refusal all others follow, until there is room for good: a client that misses one frame
+        // must not get the next as if nothing had happened.
+        if link.full || (!link.out.is_empty() && !self.fits(&link, frame.len())) {
             let first = self.refuse(&mut link);
             drop(link);
             if first {

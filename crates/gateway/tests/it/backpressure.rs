@@ -34,7 +34,7 @@ fn fill(socket: &Arc<Socket>) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_is_bounded_and_gets_all_that_was_taken_in_order() {
     let server = Server::with(small());
-    let (mut ws, id) = Ws::connect(&server).await;
+    let (mut ws, id) = Ws::connect_narrow(&server).await;
     let (mut other, _) = Ws::connect(&server).await;
     let socket = server.gateway.socket("/", &id).expect("connected");
     server.recorder.drain().await;
@@ -64,7 +64,7 @@ async fn a_slow_reader_is_bounded_and_gets_all_that_was_taken_in_order() {
 #[tokio::test]
 async fn a_buffer_that_does_not_drain_closes_the_transport() {
     let server = Server::with(Config { slow_drain: Duration::from_millis(50), ..small() });
-    let (ws, id) = Ws::connect(&server).await;
+    let (ws, id) = Ws::connect_narrow(&server).await;
     let socket = server.gateway.socket("/", &id).expect("connected");
     fill(&socket);
     server.recorder.until(Call::Disconnected(DisconnectReason::SlowConsumer)).await;
@@ -90,7 +90,7 @@ async fn a_poller_that_does_not_poll_is_bounded_too() {
 #[tokio::test]
 async fn a_broadcast_tells_for_how_many_it_was_and_who_missed_it() {
     let server = Server::with(small());
-    let (slow, id) = Ws::connect(&server).await;
+    let (slow, id) = Ws::connect_narrow(&server).await;
     let (_fast, _) = Ws::connect(&server).await;
     fill(&server.gateway.socket("/", &id).expect("connected"));
     assert_eq!(server.gateway.to("/", Target::all()).emit(&numbered(0)), 1);
@@ -101,8 +101,8 @@ async fn a_broadcast_tells_for_how_many_it_was_and_who_missed_it() {
 async fn the_node_closes_the_largest_queue_when_all_together_are_too_much() {
     let server =
         Server::with(Config { send_buffer: 1 << 20, node_send_buffer: 512 << 10, ..small() });
-    let (large, large_id) = Ws::connect(&server).await;
-    let (small, small_id) = Ws::connect(&server).await;
+    let (large, large_id) = Ws::connect_narrow(&server).await;
+    let (small, small_id) = Ws::connect_narrow(&server).await;
     let large_socket = server.gateway.socket("/", &large_id).expect("connected");
     let small_socket = server.gateway.socket("/", &small_id).expect("connected");
     // Fill what the kernel takes of the smaller one first, then a little of ours.

@@ -5,15 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async_with_config};
 
 use super::Server;
 
 /// Everything a test waits for comes long before this, or never.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("in time")
@@ -37,7 +37,7 @@ pub struct Ws {
 impl Ws {
     pub async fn try_open(address: SocketAddr, query: &str) -> Result<Self, tungstenite::Error> {
         let url = format!("ws://{address}/socket.io/?{query}");
-        let (stream, _) = within(connect_async(url)).await?;
+        let (stream, _) = within(connect_async_with_config(url, None, true)).await?;
         Ok(Self { stream })
     }
 
@@ -55,6 +55,20 @@ impl Ws {
     /// A socket connected to `/`; returns its id too.
     pub async fn connect(server: &Server) -> (Self, String) {
         let mut ws = Self::open(server).await;
+        let id = ws.join_namespace("40").await;
+        (ws, id)
+    }
+
+    /// As `connect`, with a receive buffer that stays as small as it is: when it does not read, little is on the way.
+    pub async fn connect_narrow(server: &Server) -> (Self, String) {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(8 << 10).expect("set");
+        let stream = within(socket.connect(server.address)).await.expect("connected");
+        let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", server.address);
+        let (stream, _) =
+            within(client_async(url, MaybeTlsStream::Plain(stream))).await.expect("a WebSocket");
+        let mut ws = Self { stream };
+        assert!(ws.text().await.starts_with('0'));
         let id = ws.join_namespace("40").await;
         (ws, id)
     }
@@ -160,9 +174,9 @@ impl Poller {
 
     /// A poll on its way, on a connection of its own.
     pub fn polling(&self) -> tokio::task::JoinHandle<(u16, String)> {
-        let url = self.url.clone();
+        let asking = self.client.get(&self.url).send();
         tokio::spawn(async move {
-            let response = reqwest::Client::new().get(&url).send().await.expect("answered");
+            let response = asking.await.expect("answered");
             (response.status().as_u16(), response.text().await.expect("text"))
         })
     }
