@@ -85,7 +85,7 @@ pub enum ChangeKind {
     /// Items whose state changed, as they are now.
     Updated(Vec<Item>),
     Removed(Vec<NotificationId>),
-    /// Everything with `seq` up to this is read.
+    /// The watermark grew: everything with `seq` up to this is read.
     ReadAll {
         up_to: Rev,
     },

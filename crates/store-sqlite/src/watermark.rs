@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use tidings_core::{
     ids::Rev,
     inbox::{ChangeKind, OpOutcome},
+    notification::Item,
     time::Timestamp,
 };
 
@@ -12,7 +13,7 @@ use crate::{
     failure::Result,
     inboxes::Inbox,
     removal::{self, Doomed},
-    rows::{from_limit, from_rev, to_count},
+    rows::{self, from_limit, from_rev, to_count},
     writer::Tx,
 };
 
@@ -26,6 +27,11 @@ pub(crate) const READ: &str = "UPDATE inbox_items INDEXED BY inbox_items_unread
 const READ_WITH_REV: &str = "UPDATE inbox_items INDEXED BY inbox_items_unread
     SET read_at = ?4, seen_at = coalesce(seen_at, ?4), rev = ?5, changed_at = ?6
     WHERE inbox = ?1 AND archived = ?2 AND seq <= ?3 AND read_at IS NULL";
+pub(crate) const OF_REV: &str =
+    "SELECT m.id, i.seq, i.rev, i.delivered_at, i.seen_at, i.read_at, i.archived_at
+    FROM inbox_items i INDEXED BY inbox_items_rev
+    CROSS JOIN messages m ON m.number = i.message
+    WHERE i.inbox = ?1 AND i.rev = ?2";
 pub(crate) const ANY_UNREAD: &str = "SELECT EXISTS (
     SELECT 1 FROM inbox_items INDEXED BY inbox_items_unread
     WHERE inbox = ?1 AND archived IN (0, 1) AND seq <= ?2 AND read_at IS NULL)";
@@ -61,8 +67,20 @@ pub(crate) fn read_all(
     inbox.state.unread -= counted;
     inbox.state.read_up_to = inbox.state.read_up_to.max(up_to);
     inbox.save(tx)?;
-    inbox.emit(tx, ChangeKind::ReadAll { up_to });
+    // Devices that follow know the watermark too: below it they are told item by item.
+    let kind = match grows {
+        true => ChangeKind::ReadAll { up_to },
+        false => ChangeKind::Updated(items_of(tx.conn, &inbox)?),
+    };
+    inbox.emit(tx, kind);
     Ok(OpOutcome { state: inbox.state, changed: counted + archived, missing: 0 })
+}
+
+/// The items that took the inbox's newest rev.
+fn items_of(conn: &Connection, inbox: &Inbox) -> Result<Vec<Item>> {
+    let mut statement = conn.prepare_cached(OF_REV)?;
+    let items = statement.query_map((inbox.number, from_rev(inbox.state.rev)), rows::item)?;
+    Ok(items.collect::<rusqlite::Result<_>>()?)
 }
 
 fn any_unread(conn: &Connection, inbox: &Inbox, up_to: Rev) -> Result<bool> {
