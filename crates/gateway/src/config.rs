@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
 pub struct Config {
     /// Path under which Engine.IO is served, with a slash at both ends.
     pub path: String,
-    /// Time between a pong (or the handshake) and the next ping.
+    /// Time between the handshake and the first ping, and from one ping to the next.
     pub ping_interval: Duration,
     /// How long a client may take to answer a ping.
     pub ping_timeout: Duration,

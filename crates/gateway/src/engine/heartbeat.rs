@@ -56,13 +56,20 @@ impl Session {
         }
     }
 
-    /// The client answered: the next ping comes an interval from now.
-    pub(crate) fn on_pong(&self) {
+    /// The client answered. The next ping comes an interval after the one that was answered, however long that took.
+    /// A pong that nobody asked for postpones nothing.
+    pub(crate) fn on_pong(self: &Arc<Self>) {
         let now = self.gateway.clock.now();
         let mut link = self.lock();
-        if link.closed.is_none() {
-            link.deadlines.beat = now + self.gateway.ping_interval;
+        if link.closed.is_none() && link.deadlines.pinged {
+            let pinged = link.deadlines.beat.saturating_sub(self.gateway.ping_timeout);
+            let next = (pinged + self.gateway.ping_interval).max(now);
+            link.deadlines.beat = next;
             link.deadlines.pinged = false;
+            // The wheel has the time at which the pong would have been overdue, usually the earlier one.
+            if self.gateway.ping_interval < self.gateway.ping_timeout {
+                self.gateway.wheel.hasten(self, next);
+            }
         }
     }
 

@@ -24,6 +24,7 @@ async fn the_first_ping_comes_after_the_interval_and_pongs_keep_alive() {
         assert!(begun.elapsed() >= Duration::from_millis(n * 100 - 2), "ping {n} is not early");
         ws.send("3").await;
     }
+    assert!(begun.elapsed() < Duration::from_secs(2), "nor late: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
