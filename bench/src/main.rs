@@ -65,7 +65,6 @@ async fn run(options: &Options) -> anyhow::Result<()> {
             report.push_str(&section);
         }
     }
-    fs::remove_dir_all(&stage.dir)?;
     if let Some(out) = &options.out {
         fs::write(out, report)?;
         println!("\nWritten to {}", out.display());
@@ -97,14 +96,12 @@ fn stage(options: &Options, plan: &Plan) -> anyhow::Result<Stage> {
         plan.connections,
         machine::open_files()
     );
-    Ok(Stage {
-        tidings: absolute(&options.tidings)?,
-        peer: options.peer.as_deref().map(absolute).transpose()?,
-        // Servers of two runs at once must not share a directory.
-        dir: work_dir.join(format!("work-{}", std::process::id())),
-        core: options.server_core,
-        capacity,
-    })
+    // Servers of two runs at once must not share a directory.
+    let dir = work_dir.join(format!("work-{}", std::process::id()));
+    let (tidings, peer) =
+        (absolute(&options.tidings)?, options.peer.as_deref().map(absolute).transpose()?);
+    fs::create_dir_all(&dir)?;
+    Ok(Stage { tidings, peer, dir, core: options.server_core, capacity })
 }
 
 fn headline(options: &Options, stage: &Stage) -> String {

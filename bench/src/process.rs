@@ -29,6 +29,15 @@ pub struct Stage {
     pub capacity: usize,
 }
 
+/// Nothing of a run is left behind but its report, however it ends.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A server that is being killed may still write: then its files stay, in a directory
+        // that git ignores.
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
 /// A server that runs until this is dropped.
 pub struct Server {
     pub name: &'static str,
