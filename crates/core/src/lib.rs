@@ -13,5 +13,6 @@ pub mod notification;
 pub mod notification_type;
 pub mod ports;
 pub mod problem;
+pub mod room;
 pub mod time;
 pub mod user;
