@@ -28,7 +28,7 @@ use super::session::Session;
 const LIMITS: PayloadLimits = PayloadLimits { max_packets: 16_384 };
 /// A poll that comes after the probe waits so long for the upgrade before it gets a noop: if the upgrade is
 /// already on its way on the other connection, the poll must find it done.
-const UPGRADE_GRACE: Duration = Duration::from_millis(50);
+const UPGRADE_GRACE: Duration = Duration::from_millis(100);
 const NOOP: &str = "6";
 
 /// Opens a session; the open packet is the answer.

@@ -65,8 +65,10 @@ async fn probe(
         };
         match decode_ref(&text) {
             Ok(PacketRef::Ping("probe")) => {
-                stream.write_all(&websocket::frame(Opcode::Text, b"3probe")).await?;
+                // Noted first: the client may act on the answer before we come back from sending it.
                 session.set_probed();
+                stream.write_all(&websocket::frame(Opcode::Text, b"3probe")).await?;
+                session.lock().wake_poll();
             }
             Ok(PacketRef::Upgrade) if session.is_probed() => return Ok(()),
             _ => return Err(io::ErrorKind::InvalidData.into()),
@@ -179,11 +181,9 @@ impl Drop for Claim {
 impl Session {
     /// Polls are answered at once from here on, so that the client can leave them.
     fn set_probed(&self) {
-        let mut link = self.lock();
-        if let Some(polling) = link.polling() {
+        if let Some(polling) = self.lock().polling() {
             polling.probe = Probe::Probed;
         }
-        link.wake_poll();
     }
 
     fn is_probed(&self) -> bool {
