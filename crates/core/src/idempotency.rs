@@ -13,4 +13,6 @@ pub struct IdempotencyClaim {
     pub key: String,
     /// SHA-256 of the request's route and body.
     pub fingerprint: [u8; 32],
+    /// Kept with the outcome and given back with it: what else the caller was told.
+    pub note: String,
 }

@@ -93,6 +93,7 @@ CREATE TABLE idempotency (
     key         TEXT    NOT NULL,
     fingerprint BLOB    NOT NULL,
     outcome     TEXT    NOT NULL,
+    note        TEXT    NOT NULL,
     created_at  INTEGER NOT NULL,
     UNIQUE (scope, key)
 ) STRICT;

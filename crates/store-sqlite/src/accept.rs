@@ -35,9 +35,9 @@ pub(crate) fn weight(accept: &Accept) -> Weight {
 pub(crate) fn accept(tx: &mut Tx<'_>, request: Accept) -> Result<AcceptOutcome> {
     let Accept { messages, idempotency: claim, now } = request;
     if let Some(claim) = &claim
-        && let Some(accepted) = idempotency::outcome(tx.conn, claim, now)?
+        && let Some(outcome) = idempotency::outcome(tx.conn, claim, now)?
     {
-        return Ok(AcceptOutcome { accepted, replayed: true });
+        return Ok(outcome);
     }
     let too_many = immediate_items(&messages, now) > MAX_IMMEDIATE;
     let accepted = messages
@@ -47,7 +47,8 @@ pub(crate) fn accept(tx: &mut Tx<'_>, request: Accept) -> Result<AcceptOutcome> 
     if let Some(claim) = &claim {
         idempotency::save(tx, claim, &accepted, now)?;
     }
-    Ok(AcceptOutcome { accepted, replayed: false })
+    let note = claim.map(|claim| claim.note).unwrap_or_default();
+    Ok(AcceptOutcome { accepted, replayed: false, note })
 }
 
 /// Whether it has to be an announcement, whatever else is in the request.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 use tidings_core::{
     idempotency::{IdempotencyClaim, KEPT},
-    ports::{Accepted, StoreError},
+    ports::{AcceptOutcome, Accepted, StoreError},
     time::Timestamp,
 };
 
@@ -13,29 +13,30 @@ use crate::{
 };
 
 /// One older than `?3` counts as absent, whether or not it was pruned yet.
-const FIND: &str = "SELECT fingerprint, outcome FROM idempotency
+const FIND: &str = "SELECT fingerprint, outcome, note FROM idempotency
     WHERE scope = ?1 AND key = ?2 AND created_at > ?3";
-const SAVE: &str = "INSERT INTO idempotency (scope, key, fingerprint, outcome, created_at)
-    VALUES (?1, ?2, ?3, ?4, ?5)
+const SAVE: &str = "INSERT INTO idempotency (scope, key, fingerprint, outcome, note, created_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (scope, key) DO UPDATE SET fingerprint = excluded.fingerprint,
-        outcome = excluded.outcome, created_at = excluded.created_at";
+        outcome = excluded.outcome, note = excluded.note, created_at = excluded.created_at";
 
 /// The outcome of the first request with this key; an error if that was another request.
 pub(crate) fn outcome(
     conn: &Connection,
     claim: &IdempotencyClaim,
     now: Timestamp,
-) -> Result<Option<Vec<Accepted>>> {
+) -> Result<Option<AcceptOutcome>> {
     let oldest = now.minus(KEPT).as_millis();
-    let found: Option<([u8; 32], String)> = conn
+    let found: Option<([u8; 32], String, String)> = conn
         .prepare_cached(FIND)?
-        .query_row((&claim.scope, &claim.key, oldest), |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row((&claim.scope, &claim.key, oldest), |row| row.try_into())
         .optional()?;
-    let Some((fingerprint, outcome)) = found else { return Ok(None) };
+    let Some((fingerprint, outcome, note)) = found else { return Ok(None) };
     if fingerprint != claim.fingerprint {
         return Err(StoreError::IdempotencyMismatch.into());
     }
-    serde_json::from_str(&outcome).map(Some).map_err(Failure::corrupt)
+    let accepted = serde_json::from_str(&outcome).map_err(Failure::corrupt)?;
+    Ok(Some(AcceptOutcome { accepted, replayed: true, note }))
 }
 
 pub(crate) fn save(
@@ -50,6 +51,7 @@ pub(crate) fn save(
         &claim.key,
         claim.fingerprint.as_slice(),
         outcome,
+        &claim.note,
         now.as_millis(),
     ))?;
     Ok(())

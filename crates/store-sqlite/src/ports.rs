@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use tidings_core::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
+    idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, UserId},
     inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
@@ -16,8 +17,8 @@ use tidings_core::{
 };
 
 use crate::{
-    SqliteStore, accept, acknowledge, announcements, api_keys, change, inboxes, maintenance,
-    messages, open, page, prune, retraction, rev_at, sync, users, writer::Weight,
+    SqliteStore, accept, acknowledge, announcements, api_keys, change, idempotency, inboxes,
+    maintenance, messages, open, page, prune, retraction, rev_at, sync, users, writer::Weight,
 };
 
 /// The weight of a write that touches up to `rows` rows and carries next to nothing.
@@ -30,6 +31,15 @@ impl Inboxes for SqliteStore {
     async fn accept(&self, request: Accept) -> Result<AcceptOutcome, StoreError> {
         let weight = accept::weight(&request);
         self.write(weight, move |tx| accept::accept(tx, request)).await
+    }
+
+    async fn replay(
+        &self,
+        claim: &IdempotencyClaim,
+        now: Timestamp,
+    ) -> Result<Option<AcceptOutcome>, StoreError> {
+        let claim = claim.clone();
+        self.read(move |conn| idempotency::outcome(conn, &claim, now)).await
     }
 
     async fn change(

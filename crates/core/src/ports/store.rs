@@ -63,6 +63,8 @@ pub struct AcceptOutcome {
     pub accepted: Vec<Accepted>,
     /// The idempotency key was known: this is the first request's outcome, nothing was done.
     pub replayed: bool,
+    /// The note of the first request's claim.
+    pub note: String,
 }
 
 /// The outcome of a retraction.
@@ -88,6 +90,14 @@ pub trait Inboxes {
     /// [`MAX_IMMEDIATE`](crate::announcement::MAX_IMMEDIATE) items × recipients in the request
     /// make announcements of every message concerned.
     async fn accept(&self, accept: Accept) -> Result<AcceptOutcome, StoreError>;
+
+    /// The outcome of the request that had this idempotency key first, if there was one.
+    /// Asked before a request is checked: what was valid then may not be valid any more.
+    async fn replay(
+        &self,
+        claim: &IdempotencyClaim,
+        now: Timestamp,
+    ) -> Result<Option<AcceptOutcome>, StoreError>;
 
     async fn change(
         &self,

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tidings_core::{
     ports::StoreError,
     problem::{FieldError, FieldErrors},
@@ -10,7 +10,7 @@ use tidings_core::{
 use utoipa::ToSchema;
 
 /// A field of the request that is wrong.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BadField {
     /// JSON pointer (RFC 6901) into the body, or the name of a query parameter.
     #[schema(example = "/message")]
@@ -31,12 +31,12 @@ impl From<&FieldError> for BadField {
 }
 
 /// What went wrong.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
 pub struct Problem(#[schema(inline)] Box<Body>);
 
 /// `type` and `code` are stable; `title` and `detail` are for people.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Body {
     #[schema(example = "urn:tidings:problem:invalid")]
@@ -47,7 +47,7 @@ struct Body {
     detail: String,
     #[schema(example = "INVALID")]
     code: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<BadField>,
     /// Seconds after which the request may be sent again.

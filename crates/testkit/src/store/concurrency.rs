@@ -87,8 +87,12 @@ pub async fn announcements_and_accepts_interleave(harness: &dyn StoreHarness) {
 
 pub async fn a_failing_request_spoils_no_other(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
-    let claim =
-        |n: u8| IdempotencyClaim { scope: "app".into(), key: "same".into(), fingerprint: [n; 32] };
+    let claim = |n: u8| IdempotencyClaim {
+        scope: "app".into(),
+        key: "same".into(),
+        fingerprint: [n; 32],
+        note: String::new(),
+    };
     let accept = |n: u8| Accept {
         messages: vec![w.message().to(&[w.alice.clone(), w.bob.clone()]).build()],
         idempotency: Some(claim(n)),

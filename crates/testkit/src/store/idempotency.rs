@@ -10,7 +10,12 @@ use tidings_core::{
 use super::{StoreHarness, world::World};
 
 fn claim(scope: &str, fingerprint: u8) -> IdempotencyClaim {
-    IdempotencyClaim { scope: scope.into(), key: "key".into(), fingerprint: [fingerprint; 32] }
+    IdempotencyClaim {
+        scope: scope.into(),
+        key: "key".into(),
+        fingerprint: [fingerprint; 32],
+        note: format!("note of {fingerprint}"),
+    }
 }
 
 impl World<'_> {
@@ -32,6 +37,18 @@ pub async fn a_request_that_is_sent_twice_is_carried_out_once(harness: &dyn Stor
     let after_restart = w.claimed(claim("app", 1)).await.unwrap();
     assert_eq!((after_restart.accepted, after_restart.replayed), (first.accepted, true));
     assert_eq!(w.sink.all().len(), 2);
+}
+
+pub async fn the_first_outcome_can_be_asked_for_with_its_note(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    let now = w.clock.tick();
+    assert_eq!(w.store.replay(&claim("app", 1), now).await.unwrap(), None);
+    let first = w.claimed(claim("app", 1)).await.unwrap();
+    assert_eq!(first.note, "note of 1");
+    let again = w.store.replay(&claim("app", 1), now).await.unwrap().unwrap();
+    assert_eq!(again, AcceptOutcome { replayed: true, ..first });
+    let other = w.store.replay(&claim("app", 2), now).await;
+    assert_eq!(other.unwrap_err(), StoreError::IdempotencyMismatch);
 }
 
 pub async fn another_request_with_the_same_key_is_refused_and_stores_nothing(

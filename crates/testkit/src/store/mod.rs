@@ -69,6 +69,7 @@ macro_rules! store_conformance {
                 what_was_accepted_survives_a_restart,
             }
             idempotency {
+                the_first_outcome_can_be_asked_for_with_its_note,
                 a_request_that_is_sent_twice_is_carried_out_once,
                 another_request_with_the_same_key_is_refused_and_stores_nothing,
                 keys_of_two_scopes_never_meet,

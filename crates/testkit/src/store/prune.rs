@@ -70,7 +70,12 @@ pub async fn in_batches_until_nothing_is_left(harness: &dyn StoreHarness) {
         let sent = w.fill(&user, 10).await;
         w.change(&user, InboxOp::Delete(sent)).await;
     }
-    let claim = IdempotencyClaim { scope: "a".into(), key: "k".into(), fingerprint: [1; 32] };
+    let claim = IdempotencyClaim {
+        scope: "a".into(),
+        key: "k".into(),
+        fingerprint: [1; 32],
+        note: String::new(),
+    };
     let accept = Accept {
         messages: vec![w.message().dedupe("d").build()],
         idempotency: Some(claim),

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use tidings_core::{
@@ -120,6 +120,12 @@ pub(in crate::api) async fn send(
         })
     });
     let _flight = flight.transpose()?;
+    if let Some(claim) = &claim
+        && let Some(outcome) = state.store.replay(claim, state.clock.now()).await?
+    {
+        // Before the checks: what was valid then may not be valid any more.
+        return answer(&outcome);
+    }
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if is_array {
         send_many(&state, &body, claim).await
@@ -149,6 +155,7 @@ fn claim(
         scope: server.key.id.clone(),
         key: key.to_owned(),
         fingerprint: fingerprint.into(),
+        note: String::new(),
     }))
 }
 
@@ -159,52 +166,58 @@ async fn send_one(
 ) -> Result<Response, Problem> {
     let now = state.clock.now();
     let message = check(state, parse(body, "")?, "", now)?;
-    let outcome = state.store.accept(Accept { messages: vec![message], idempotency, now }).await?;
-    let Some(accepted) = outcome.accepted.first() else {
-        return Err(lost_outcome());
-    };
-    let status = match accepted {
-        Accepted { duplicate: true, .. } => StatusCode::OK,
-        Accepted { announced: true, .. } => StatusCode::ACCEPTED,
-        _ => StatusCode::CREATED,
-    };
-    Ok(answer(status, &outcome, Json(Sent::from(accepted))))
+    answer(&state.store.accept(Accept { messages: vec![message], idempotency, now }).await?)
 }
 
 async fn send_many(
     state: &AppState,
     body: &[u8],
-    idempotency: Option<IdempotencyClaim>,
+    mut idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
     let entries: Vec<&RawValue> = parse_entries(body)?;
     let now = state.clock.now();
-    let checked: Vec<Result<NewMessage, Problem>> = entries
-        .iter()
-        .enumerate()
-        .map(|(n, entry)| {
-            let at = format!("/{n}");
-            check(state, parse(entry.get().as_bytes(), &at)?, &at, now)
-        })
-        .collect();
-    let messages: Vec<NewMessage> =
-        checked.iter().filter_map(|c| c.as_ref().ok().cloned()).collect();
+    let mut messages = Vec::with_capacity(entries.len());
+    let mut problems = Vec::with_capacity(entries.len());
+    for (n, entry) in entries.iter().enumerate() {
+        let at = format!("/{n}");
+        let draft = parse(entry.get().as_bytes(), &at);
+        match draft.and_then(|draft| check(state, draft, &at, now)) {
+            Ok(message) => {
+                messages.push(message);
+                problems.push(None);
+            }
+            Err(problem) => problems.push(Some(problem)),
+        }
+    }
     if messages.is_empty() {
-        let results = checked.into_iter().filter_map(Result::err);
+        let results = problems.into_iter().flatten();
         let results = results.map(|problem| SendResult::Failed { problem }).collect();
         let body = Json(SendResults { results });
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, body).into_response());
     }
-    let outcome = state.store.accept(Accept { messages, idempotency, now }).await?;
-    let mut accepted = outcome.accepted.iter();
-    let results: Option<Vec<SendResult>> = checked
-        .into_iter()
-        .map(|entry| match entry {
-            Ok(_) => accepted.next().map(|accepted| SendResult::Sent(accepted.into())),
-            Err(problem) => Some(SendResult::Failed { problem }),
-        })
-        .collect();
-    let results = results.ok_or_else(lost_outcome)?;
-    Ok(answer(array_status(&results), &outcome, Json(SendResults { results })))
+    let note = Note { problems }.to_json();
+    if let Some(claim) = &mut idempotency {
+        claim.note.clone_from(&note);
+    }
+    let mut outcome = state.store.accept(Accept { messages, idempotency, now }).await?;
+    if !outcome.replayed {
+        outcome.note = note;
+    }
+    answer(&outcome)
+}
+
+/// What the answer to an array says beside the outcome: which entries were left out and why.
+/// Kept with an idempotency key, so that the answer can be given again.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    problems: Vec<Option<Problem>>,
+}
+
+impl Note {
+    fn to_json(&self) -> String {
+        // Plain fields into memory: cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 fn parse_entries(body: &[u8]) -> Result<Vec<&RawValue>, Problem> {
@@ -261,10 +274,33 @@ fn lost_outcome() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The outcome was lost")
 }
 
-fn answer(status: StatusCode, outcome: &AcceptOutcome, body: impl IntoResponse) -> Response {
-    let mut response = (status, body).into_response();
+/// The answer to an outcome, whether it is new or was asked for again.
+fn answer(outcome: &AcceptOutcome) -> Result<Response, Problem> {
+    let mut response = if outcome.note.is_empty() {
+        let accepted = outcome.accepted.first().ok_or_else(lost_outcome)?;
+        let status = match accepted {
+            Accepted { duplicate: true, .. } => StatusCode::OK,
+            Accepted { announced: true, .. } => StatusCode::ACCEPTED,
+            _ => StatusCode::CREATED,
+        };
+        (status, Json(Sent::from(accepted))).into_response()
+    } else {
+        let results = array_results(outcome)?;
+        (array_status(&results), Json(SendResults { results })).into_response()
+    };
     if outcome.replayed {
         response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     }
-    response
+    Ok(response)
+}
+
+fn array_results(outcome: &AcceptOutcome) -> Result<Vec<SendResult>, Problem> {
+    let note: Note = serde_json::from_str(&outcome.note).map_err(|_| lost_outcome())?;
+    let mut accepted = outcome.accepted.iter();
+    let mut result = |problem| match problem {
+        Some(problem) => Some(SendResult::Failed { problem }),
+        None => accepted.next().map(|accepted| SendResult::Sent(accepted.into())),
+    };
+    let results: Option<Vec<_>> = note.problems.into_iter().map(&mut result).collect();
+    results.ok_or_else(lost_outcome)
 }
