@@ -8,7 +8,7 @@ use rand::Rng as _;
 use tidings_bus::MemoryBroker;
 use tidings_core::{
     notification_type::TypeCatalog,
-    ports::{Bus, ChangeSink, Clock, Store},
+    ports::{Bus, BusSink, ChangeSink, Clock, Store},
 };
 use tidings_gateway::Gateway;
 use tidings_store_sqlite::{Options, SqliteStore};
@@ -36,19 +36,36 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A server that is ready to run.
 pub struct Server {
     state: AppState,
-    store: Arc<SqliteStore>,
+    /// `None`: another server of this process owns it.
+    store: Option<Arc<SqliteStore>>,
     gateway: Gateway,
     router: Router,
     listener: TcpListener,
     background: JoinSet<()>,
-    publisher: tokio::task::JoinHandle<()>,
+    publisher: Option<tokio::task::JoinHandle<()>>,
     api_key: Option<String>,
     _data_dir: DataDir,
 }
 
+/// Makes this node's end of a bus that delivers to the sink.
+pub type JoinBus = Box<dyn FnOnce(Arc<dyn BusSink>) -> Arc<dyn Bus> + Send>;
+
+/// What a server can be given instead of making its own: several nodes in one process have
+/// these in common, and tests put faulty ones in their place.
+#[derive(Default)]
+pub struct Parts {
+    /// A store that another server opened; that one publishes its changes and closes it.
+    pub store: Option<Arc<dyn Store>>,
+    pub bus: Option<JoinBus>,
+}
+
 impl Server {
     /// Opens the data directory and the port. Nothing is served yet.
-    pub async fn start(mut config: Config) -> anyhow::Result<Self> {
+    pub async fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_with(config, Parts::default()).await
+    }
+
+    pub async fn start_with(mut config: Config, parts: Parts) -> anyhow::Result<Self> {
         raise_file_limit(config.limits.connections)?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         let secret = signing_secret(&config)?;
@@ -57,16 +74,23 @@ impl Server {
             config.lifecycle.unready = Duration::ZERO;
             config.lifecycle.drain = config.lifecycle.drain.min(Duration::from_millis(500));
         }
-        let (sink, publisher) = publisher_channel();
-        let database = config.database_path();
-        tidings_store_sqlite::migrations::up(&database)
-            .with_context(|| format!("cannot bring {} up to date", database.display()))?;
-        let store = Arc::new(SqliteStore::open(store_options(&config, sink))?);
+        let (own, shared, publisher) = match parts.store {
+            Some(shared) => (None, shared, None),
+            None => {
+                let (sink, publisher) = publisher_channel();
+                let own = Arc::new(open_store(&config, sink)?);
+                (Some(Arc::clone(&own)), own as Arc<dyn Store>, Some(publisher))
+            }
+        };
+        let join = parts.bus.unwrap_or_else(|| {
+            Box::new(|sink| Arc::new(Arc::new(MemoryBroker::default()).join(sink)))
+        });
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
-        let (state, gaps) = state(config, store.clone(), secret)?;
-        let publisher = publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics));
-        let publisher = tokio::spawn(publisher);
+        let (state, gaps) = state(config, shared, join, secret)?;
+        let publisher = publisher.map(|publisher| {
+            tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
+        });
         let mut background = workers::start(&state, gaps);
         background.spawn(listen_to_admin(state.clone(), data_dir.admin_socket()));
         let door = Arc::new(Door::new(&state.config));
@@ -82,7 +106,7 @@ impl Server {
         let router = api::surround(router, &state, door);
         Ok(Self {
             state,
-            store,
+            store: own,
             gateway,
             router,
             listener,
@@ -125,9 +149,12 @@ impl Server {
         if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
             tracing::warn!("background work did not end in time");
         }
-        let store = self.store;
-        tokio::task::spawn_blocking(move || store.close()).await?;
-        self.publisher.abort();
+        if let Some(store) = self.store {
+            tokio::task::spawn_blocking(move || store.close()).await?;
+        }
+        if let Some(publisher) = self.publisher {
+            publisher.abort();
+        }
         tracing::info!(event = "server.stopped");
         Ok(())
     }
@@ -197,9 +224,17 @@ pub(crate) fn store_options(config: &Config, sink: Arc<dyn ChangeSink>) -> Optio
     }
 }
 
+fn open_store(config: &Config, sink: Arc<dyn ChangeSink>) -> anyhow::Result<SqliteStore> {
+    let database = config.database_path();
+    tidings_store_sqlite::migrations::up(&database)
+        .with_context(|| format!("cannot bring {} up to date", database.display()))?;
+    Ok(SqliteStore::open(store_options(config, sink))?)
+}
+
 fn state(
     config: Config,
     store: Arc<dyn Store>,
+    join: JoinBus,
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, tokio::sync::mpsc::UnboundedReceiver<tidings_core::ids::UserId>)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -207,7 +242,7 @@ fn state(
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
-    let bus: Arc<dyn Bus> = Arc::new(Arc::new(MemoryBroker::default()).join(hub.clone()));
+    let bus = join(hub.clone());
     let shared = Shared {
         node_id,
         started_at: clock.now(),

@@ -1,14 +1,11 @@
 //! How far an announcement is.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use http::StatusCode;
 use tidings_core::api_key::Scope;
 use utoipa::ToSchema;
 
-use super::{caller::Server, problem::Problem};
+use super::{caller::Server, extract::Path, problem::Problem};
 use crate::state::AppState;
 
 /// The shape of [`tidings_core::announcement::Announcement`].

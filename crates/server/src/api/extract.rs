@@ -19,6 +19,12 @@ pub(super) struct Query<T>(pub(super) T);
 /// The bytes of a body that says it is JSON.
 pub(super) struct JsonBytes(pub(super) Bytes);
 
+/// The bytes of a body, if there is one.
+pub(super) struct OptionalBytes(pub(super) Bytes);
+
+/// The parameters in the address.
+pub(super) struct Path<T>(pub(super) T);
+
 impl<S: Send + Sync> FromRequest<S> for JsonBytes {
     type Rejection = Problem;
 
@@ -33,6 +39,14 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
                 "Send JSON, with Content-Type: application/json",
             ));
         }
+        OptionalBytes::from_request(request, state).await.map(|OptionalBytes(bytes)| Self(bytes))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         Bytes::from_request(request, state).await.map(Self).map_err(|rejection| {
             match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => too_large(),
@@ -43,6 +57,20 @@ impl<S: Send + Sync> FromRequest<S> for JsonBytes {
                 ),
             }
         })
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => {
+                let detail = rejection.body_text();
+                Err(Problem::new(StatusCode::BAD_REQUEST, "BAD_ADDRESS", detail))
+            }
+        }
     }
 }
 
@@ -59,11 +87,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Parses JSON; an error points to its place, below `at`.
+/// Parses a JSON object; an error points to its place, below `at`.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8], at: &str) -> Result<T, Problem> {
     if let Err(problem) = std::str::from_utf8(bytes) {
         let detail = format!("The body is not valid UTF-8 (byte {})", problem.valid_up_to());
         return Err(Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", detail));
+    }
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+        // serde would fill a struct with the entries of an array, by position.
+        return Err(Problem::field(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            at,
+            "WRONG_TYPE",
+            "must be an object",
+        ));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -78,9 +115,20 @@ fn explain(error: serde_json::Error, pointer: &str) -> Problem {
     let text = error.to_string();
     if error.is_data() {
         let detail = text.split(" at line ").next().unwrap_or_default();
-        return Problem::field(StatusCode::UNPROCESSABLE_ENTITY, pointer, "WRONG_TYPE", detail);
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return match missing_field(detail) {
+            Some(name) => {
+                Problem::field(status, format!("{pointer}/{name}"), "MISSING", "is missing")
+            }
+            None => Problem::field(status, pointer, "WRONG_TYPE", detail),
+        };
     }
     Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_JSON", format!("The body is not JSON: {text}"))
+}
+
+/// The name of the field that serde misses. It tells only in words.
+fn missing_field(detail: &str) -> Option<&str> {
+    detail.strip_prefix("missing field `")?.strip_suffix('`')
 }
 
 /// A path of serde's as a JSON pointer (RFC 6901).
@@ -110,6 +158,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
             let pointer = error.path().to_string();
             let detail = error.into_inner().to_string();
+            let pointer = missing_field(&detail).map_or(pointer, str::to_owned);
             Problem::field(StatusCode::BAD_REQUEST, pointer, "BAD_PARAMETER", detail)
         })
     }

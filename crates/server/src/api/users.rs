@@ -1,15 +1,16 @@
 //! What the application tells about its users.
 
-use axum::{
-    Json as AxumJson,
-    extract::{Path, State},
-};
+use axum::{Json as AxumJson, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tidings_core::{api_key::Scope, ids::UserId, notification::is_safe_url, user::User};
 use utoipa::ToSchema;
 
-use super::{caller::Server, extract::Json, problem::Problem};
+use super::{
+    caller::Server,
+    extract::{Json, Path},
+    problem::Problem,
+};
 use crate::state::AppState;
 
 /// Longest name of a user, in bytes.

@@ -2,10 +2,9 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
 use tidings_core::{
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     api::{
         caller::{Caller, Server, User},
-        extract::{Query, parse},
+        extract::{OptionalBytes, Path, Query, parse},
         problem::Problem,
     },
     state::AppState,
@@ -168,7 +167,7 @@ pub(in crate::api) struct ReadAll {
 pub(in crate::api) async fn read_all_post(
     state: State<AppState>,
     user: User,
-    body: Bytes,
+    body: OptionalBytes,
 ) -> Answer {
     read_all(state, user, body).await
 }
@@ -182,12 +181,16 @@ pub(in crate::api) async fn read_all_post(
 pub(in crate::api) async fn read_all_put(
     state: State<AppState>,
     user: User,
-    body: Bytes,
+    body: OptionalBytes,
 ) -> Answer {
     read_all(state, user, body).await
 }
 
-async fn read_all(State(state): State<AppState>, user: User, body: Bytes) -> Answer {
+async fn read_all(
+    State(state): State<AppState>,
+    user: User,
+    OptionalBytes(body): OptionalBytes,
+) -> Answer {
     let ReadAll { up_to } = if body.is_empty() { ReadAll::default() } else { parse(&body, "")? };
     let op = InboxOp::ReadAll { up_to };
     Ok(Json(state.store.change(user.id(), op, state.clock.now()).await?.into()))

@@ -1,7 +1,7 @@
 //! What is in the caller's inbox.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +17,11 @@ use utoipa::IntoParams;
 
 use super::schema;
 use crate::{
-    api::{caller::User, extract::Query, problem::Problem},
+    api::{
+        caller::User,
+        extract::{Path, Query},
+        problem::Problem,
+    },
     security,
     state::AppState,
 };
