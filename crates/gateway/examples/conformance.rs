@@ -83,7 +83,9 @@ impl Engine for Echo {
     }
 }
 
-#[tokio::main]
+/// On one thread: the suites rely on two requests, sent one after the other on two connections, being handled in
+/// that order, as their single-threaded reference does.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let config = tidings_gateway::Config {
