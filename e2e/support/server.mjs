@@ -45,9 +45,14 @@ export class Server {
     const server = new Server();
     server.#settings = { ...SETTINGS, ...settings };
     server.dataDir = await mkdtemp(join(tmpdir(), "tidings-e2e-"));
-    await server.#startOnFreePort();
-    server.apiKey = await server.run("keys", "create", "--name", "e2e", "--quiet");
-    return server;
+    try {
+      await server.#startOnFreePort();
+      server.apiKey = await server.run("keys", "create", "--name", "e2e", "--quiet");
+      return server;
+    } catch (problem) {
+      await server.remove();
+      throw problem;
+    }
   }
 
   /** Resolves when the server listens; during a restart, when it does so again. */
