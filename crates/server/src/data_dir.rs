@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 /// Marks a directory that `--dev` made: its secret is not for production.
 const DEV_SECRET: &str = "dev-secret";
+const DEV_API_KEY: &str = "dev-api-key";
 const LOCK: &str = "tidings.lock";
 const ADMIN_SOCKET: &str = "admin.sock";
 
@@ -55,10 +56,6 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn admin_socket(&self) -> PathBuf {
         admin_socket(&self.path)
     }
@@ -81,13 +78,31 @@ pub fn dev_secret(data_dir: &Path) -> anyhow::Result<String> {
         return Ok(secret.trim().to_owned());
     }
     let secret = crate::secret::random_hex::<32>();
+    write_secret(&path, &secret)?;
+    Ok(secret)
+}
+
+/// Writes a secret that only the owner may read.
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
     let mut file = OpenOptions::new()
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .write(true)
         .mode(0o600)
-        .open(&path)
+        .open(path)
         .with_context(|| format!("cannot write {}", path.display()))?;
     writeln!(file, "{secret}")?;
-    file.sync_all()?;
-    Ok(secret)
+    Ok(file.sync_all()?)
+}
+
+impl DataDir {
+    /// The playground's API key, if there is one.
+    pub fn dev_api_key(&self) -> Option<String> {
+        let key = fs::read_to_string(self.path.join(DEV_API_KEY)).ok()?;
+        Some(key.trim().to_owned())
+    }
+
+    pub fn keep_dev_api_key(&self, key: &str) -> anyhow::Result<()> {
+        write_secret(&self.path.join(DEV_API_KEY), key)
+    }
 }

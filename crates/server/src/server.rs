@@ -92,7 +92,9 @@ impl Server {
             tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
         });
         let mut background = workers::start(&state, gaps);
-        background.spawn(listen_to_admin(state.clone(), data_dir.admin_socket()));
+        let admin_socket = data_dir.admin_socket();
+        let admin = admin::bind(&admin_socket)?;
+        background.spawn(admin::listen(state.clone(), admin, admin_socket));
         let door = Arc::new(Door::new(&state.config));
         let gateway = gateway(&state, Arc::clone(&door));
         let mut router = api::router(&state);
@@ -174,13 +176,6 @@ async fn drain(state: &AppState, gateway: &Gateway) {
         let _ = session.socket.emit(&events::shutdown(delay));
     }
     gateway.close_all(config.drain).await;
-}
-
-async fn listen_to_admin(state: AppState, path: std::path::PathBuf) {
-    if let Err(problem) = admin::listen(state, path).await {
-        // Notifications flow without it; only the command line has to wait.
-        tracing::error!(problem = format!("{problem:#}"), "no admin socket");
-    }
 }
 
 /// The secret that tokens are signed with. A directory that `--dev` made keeps its own and is
@@ -286,9 +281,7 @@ fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
 
 /// The playground's API key: one per directory, kept beside its secret.
 async fn dev_key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String> {
-    let path = data_dir.path().join("dev-api-key");
-    if let Ok(key) = std::fs::read_to_string(&path) {
-        let key = key.trim().to_owned();
+    if let Some(key) = data_dir.dev_api_key() {
         let hash = tidings_core::api_key::hash_key(&key);
         if state.store.api_key(&hash).await?.is_some() {
             return Ok(key);
@@ -303,7 +296,7 @@ async fn dev_key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String>
     let scopes = tidings_core::api_key::Scope::ALL.to_vec();
     match admin::create_key(&context, "playground".to_owned(), scopes).await? {
         admin::Answer::Created { key, .. } => {
-            std::fs::write(&path, format!("{key}\n"))?;
+            data_dir.keep_dev_api_key(&key)?;
             Ok(key)
         }
         _ => bail!("the playground's key was not made"),

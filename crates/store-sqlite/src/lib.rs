@@ -17,6 +17,7 @@ mod failure;
 mod idempotency;
 mod inboxes;
 mod maintenance;
+mod memberships;
 mod messages;
 pub mod migrations;
 mod open;

@@ -5,12 +5,12 @@ use tidings_core::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
     idempotency::IdempotencyClaim,
-    ids::{DeviceId, NotificationId, Rev, UserId},
+    ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
     inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
     ports::{
-        Accept, AcceptOutcome, Announcements, ApiKeys, Inboxes, Maintenance, PruneBefore,
-        Retracted, StoreError, Users,
+        Accept, AcceptOutcome, Announcements, ApiKeys, Inboxes, Maintenance, Memberships,
+        NewMembers, PruneBefore, Retracted, StoreError, Users,
     },
     time::Timestamp,
     user::User,
@@ -18,7 +18,8 @@ use tidings_core::{
 
 use crate::{
     SqliteStore, accept, acknowledge, announcements, api_keys, change, idempotency, inboxes,
-    maintenance, messages, open, page, prune, retraction, rev_at, sync, users, writer::Weight,
+    maintenance, memberships, messages, open, page, prune, retraction, rev_at, sync, users,
+    writer::Weight,
 };
 
 /// The weight of a write that touches up to `rows` rows and carries next to nothing.
@@ -200,6 +201,47 @@ impl ApiKeys for SqliteStore {
     async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
         let id = id.to_owned();
         self.write(rows(1), move |tx| api_keys::revoke(tx, &id, now)).await
+    }
+}
+
+#[async_trait]
+impl Memberships for SqliteStore {
+    async fn add_members(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+        most: usize,
+    ) -> Result<NewMembers, StoreError> {
+        let (room, users) = (room.clone(), users.to_vec());
+        self.write(rows(users.len()), move |tx| memberships::add(tx, &room, &users, most)).await
+    }
+
+    async fn remove_members(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<UserId>, StoreError> {
+        let (room, users) = (room.clone(), users.to_vec());
+        self.write(rows(users.len()), move |tx| memberships::remove(tx, &room, &users)).await
+    }
+
+    async fn memberships(
+        &self,
+        user: &UserId,
+        rooms: &[RoomId],
+    ) -> Result<Vec<RoomId>, StoreError> {
+        let (user, rooms) = (user.clone(), rooms.to_vec());
+        self.read(move |conn| memberships::of_user(conn, &user, &rooms)).await
+    }
+
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError> {
+        let (room, after) = (room.clone(), after.cloned());
+        self.read(move |conn| memberships::of_room(conn, &room, after.as_ref(), limit)).await
     }
 }
 

@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use tidings_core::{
-    ids::{RoomId, UserId},
-    ports::{ChangeSink, Store},
-};
+use tidings_core::ports::{ChangeSink, Store};
 use tidings_store_sqlite::{Options, SqliteStore, Synchronous, migrations};
 use tidings_testkit::store::StoreHarness;
 
@@ -44,14 +41,6 @@ impl StoreHarness for Harness {
         let store = SqliteStore::open(options).unwrap();
         *opened = Some(store.clone());
         Arc::new(store)
-    }
-
-    async fn join(&self, room: &RoomId, users: &[UserId]) {
-        let conn = rusqlite::Connection::open(self.path()).unwrap();
-        for user in users {
-            let insert = "INSERT INTO memberships (room_id, user_id) VALUES (?1, ?2)";
-            conn.execute(insert, (room.as_str(), user.as_str())).unwrap();
-        }
     }
 }
 

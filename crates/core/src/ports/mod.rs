@@ -9,5 +9,5 @@ pub use bus::{Bus, BusError, BusSink};
 pub use clock::Clock;
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, ChangeSink, Inboxes, Maintenance,
-    PruneBefore, Retracted, Store, StoreError, Users,
+    Memberships, NewMembers, PruneBefore, Retracted, Store, StoreError, Users,
 };

@@ -9,7 +9,7 @@ use crate::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
     idempotency::IdempotencyClaim,
-    ids::{DeviceId, NotificationId, Rev, UserId},
+    ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
     inbox::{
         InboxChange, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync,
     },
@@ -213,6 +213,46 @@ pub trait ApiKeys {
     async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError>;
 }
 
+/// What became of users who were to be members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewMembers {
+    /// How many were none before.
+    Added(u64),
+    /// The room would have had more members than its kind allows; nobody was added.
+    Full { members: u64 },
+}
+
+/// The members of rooms, as the application keeps them.
+#[async_trait]
+pub trait Memberships {
+    /// Makes users members of a room, all or none: it has at most `most` afterwards.
+    async fn add_members(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+        most: usize,
+    ) -> Result<NewMembers, StoreError>;
+
+    /// Gives those who were members until now.
+    async fn remove_members(
+        &self,
+        room: &RoomId,
+        users: &[UserId],
+    ) -> Result<Vec<UserId>, StoreError>;
+
+    /// Which of the rooms the user is a member of.
+    async fn memberships(&self, user: &UserId, rooms: &[RoomId])
+    -> Result<Vec<RoomId>, StoreError>;
+
+    /// Members by id, after `after`.
+    async fn members(
+        &self,
+        room: &RoomId,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<Vec<UserId>, StoreError>;
+}
+
 /// What may go, by its age.
 #[derive(Debug, Clone, Copy)]
 pub struct PruneBefore {
@@ -246,11 +286,27 @@ pub trait Maintenance {
 
 /// The whole store.
 pub trait Store:
-    Inboxes + Announcements + Users + ApiKeys + Maintenance + Send + std::marker::Sync + 'static
+    Inboxes
+    + Announcements
+    + Users
+    + ApiKeys
+    + Memberships
+    + Maintenance
+    + Send
+    + std::marker::Sync
+    + 'static
 {
 }
 
 impl<T> Store for T where
-    T: Inboxes + Announcements + Users + ApiKeys + Maintenance + Send + std::marker::Sync + 'static
+    T: Inboxes
+        + Announcements
+        + Users
+        + ApiKeys
+        + Memberships
+        + Maintenance
+        + Send
+        + std::marker::Sync
+        + 'static
 {
 }

@@ -1,6 +1,6 @@
 //! The command line's end: the running server if there is one, else the store itself.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tidings_core::{
@@ -28,12 +28,25 @@ impl ChangeSink for Nobody {
     fn committed(&self, _changes: Vec<Arc<InboxChange>>) {}
 }
 
+/// How often a server that starts is asked again, and the pause in between.
+const TRIES: usize = 50;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Has a request carried out.
 pub async fn ask(config: &Config, request: Request) -> anyhow::Result<Answer> {
-    let answer = match UnixStream::connect(admin_socket(&config.data_dir)).await {
-        Ok(stream) => ask_server(stream, &request).await?,
-        // No server runs: the lock makes sure.
-        Err(_) => ask_store(config, request).await?,
+    let mut tries = TRIES;
+    let answer = loop {
+        if let Ok(stream) = UnixStream::connect(admin_socket(&config.data_dir)).await {
+            break ask_server(stream, &request).await?;
+        }
+        tries -= 1;
+        match DataDir::lock(&config.data_dir) {
+            // No server runs, and none can start meanwhile.
+            Ok(lock) => break ask_store(config, lock, request).await?,
+            Err(problem) if tries == 0 => return Err(problem),
+            // A server that starts has the lock a moment before it has the socket.
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
     };
     match answer {
         Answer::Failed(problem) => anyhow::bail!(problem),
@@ -51,8 +64,7 @@ async fn ask_server(stream: UnixStream, request: &Request) -> anyhow::Result<Ans
     serde_json::from_str(&answer).context("the server did not answer")
 }
 
-async fn ask_store(config: &Config, request: Request) -> anyhow::Result<Answer> {
-    let _lock = DataDir::lock(&config.data_dir)?;
+async fn ask_store(config: &Config, _lock: DataDir, request: Request) -> anyhow::Result<Answer> {
     migrate(&config.database_path())?;
     let store = SqliteStore::open(store_options(config, Arc::new(Nobody)))?;
     let types = TypeCatalog::with_declared(config.types.clone());

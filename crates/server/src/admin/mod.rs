@@ -17,7 +17,7 @@ use tidings_core::{
 };
 
 pub use client::ask;
-pub use socket::listen;
+pub use socket::{bind, listen};
 
 use crate::secret::{random_bytes, random_hex};
 

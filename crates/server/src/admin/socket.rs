@@ -1,6 +1,9 @@
 //! The running server's end of the admin socket.
 
-use std::{os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use tidings_core::notification::DraftLimits;
@@ -15,13 +18,18 @@ use crate::{lifecycle::Phase, state::AppState};
 /// Longest request, in bytes.
 const MAX_REQUEST: u64 = 1 << 20;
 
-/// Listens until the server stops. Only the owner of the data directory can reach it.
-pub async fn listen(state: AppState, path: PathBuf) -> anyhow::Result<()> {
+/// Opens the socket. Who connects from now on is served, as soon as the server runs.
+pub fn bind(path: &Path) -> anyhow::Result<UnixListener> {
     // Left over from a process that was killed: we hold the directory's lock, so nobody else's.
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)
-        .with_context(|| format!("cannot listen on {}", path.display()))?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let _ = std::fs::remove_file(path);
+    let listener =
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until the server stops. Only the owner of the data directory can reach it.
+pub async fn listen(state: AppState, listener: UnixListener, path: PathBuf) {
     loop {
         tokio::select! {
             accepted = listener.accept() => {
@@ -35,7 +43,7 @@ pub async fn listen(state: AppState, path: PathBuf) -> anyhow::Result<()> {
             }
             () = state.lifecycle.reached(Phase::Stopping) => {
                 let _ = std::fs::remove_file(&path);
-                return Ok(());
+                return;
             }
         }
     }

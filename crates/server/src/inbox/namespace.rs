@@ -92,10 +92,9 @@ impl Namespace for InboxNamespace {
     ) -> Result<(), ConnectError> {
         let auth: ConnectAuth = match &auth {
             None => ConnectAuth::default(),
-            Some(raw) => serde_json::from_str(raw.get()).map_err(|problem| {
-                let detail = problem.to_string();
-                let detail = detail.split(" at line ").next().unwrap_or_default();
-                ConnectError::with_data(format!("auth: {detail}"), json!({ "code": "INVALID" }))
+            Some(raw) => commands::parse(Some(raw)).map_err(|problem| {
+                let message = format!("auth: {}", problem.message);
+                ConnectError::with_data(message, json!({ "code": problem.code }))
             })?,
         };
         let claims = self.authenticate(socket, &auth).await.map_err(|problem| {

@@ -70,11 +70,11 @@ pub async fn a_restart_repeats_nothing_and_leaves_out_nobody(harness: &dyn Store
 pub async fn a_room_is_its_members_at_acceptance(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
     let room = RoomId::new("post:1").unwrap();
-    harness.join(&room, &[w.alice.clone(), w.bob.clone()]).await;
-    harness.join(&RoomId::new("post:2").unwrap(), &[user("carol")]).await;
+    w.store.add_members(&room, &[w.alice.clone(), w.bob.clone()], 100).await.unwrap();
+    w.store.add_members(&RoomId::new("post:2").unwrap(), &[user("carol")], 100).await.unwrap();
     let accepted = w.accept_one(w.message().to_room(&room)).await;
     assert_eq!((accepted.recipients, accepted.announced), (2, true));
-    harness.join(&room, &[user("dave")]).await;
+    w.store.add_members(&room, &[user("dave")], 100).await.unwrap();
     assert_eq!(w.announce(accepted.id, 1_000).await, 2);
     assert_eq!(w.sink.by_user().into_keys().collect::<Vec<_>>(), [user("alice"), user("bob")]);
 }

@@ -19,6 +19,7 @@ pub mod idempotency;
 pub mod ledger;
 mod ledger_ops;
 pub mod maintenance;
+pub mod memberships;
 mod model;
 pub mod open;
 pub mod page;
@@ -33,10 +34,7 @@ mod world;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tidings_core::{
-    ids::{RoomId, UserId},
-    ports::{ChangeSink, Store},
-};
+use tidings_core::ports::{ChangeSink, Store};
 
 /// Makes the store under test.
 #[async_trait]
@@ -46,9 +44,6 @@ pub trait StoreHarness: Send + Sync + 'static {
 
     /// Closes the store and opens the same data again.
     async fn reopen(&self, sink: Arc<dyn ChangeSink>) -> Arc<dyn Store>;
-
-    /// Makes users members of a room (there is no port for it yet).
-    async fn join(&self, room: &RoomId, users: &[UserId]);
 }
 
 /// One `#[tokio::test]` for each case of the suite.
@@ -125,6 +120,12 @@ macro_rules! store_conformance {
                 by_type_and_tenant,
                 the_limit_is_bounded,
                 inboxes_are_apart,
+            }
+            memberships {
+                members_are_added_once_and_listed_by_id,
+                a_room_takes_no_more_than_its_size,
+                who_is_removed_is_named_and_gone,
+                the_rooms_of_a_user_among_others,
             }
             open {
                 the_newest_unread_oldest_first,
