@@ -155,4 +155,6 @@ pub enum OpenFrom {
 pub struct Opening {
     pub state: InboxState,
     pub pending: Sync,
+    /// Where pending continues; `None`: it is the newest unread.
+    pub since: Option<Rev>,
 }

@@ -171,10 +171,22 @@ impl Metrics {
         self.latency.observe(latency.as_secs_f64());
     }
 
+    /// `method` is the client's to choose: unknown ones share a label.
     pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
-        let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
+        let labels = RequestLabels {
+            method: known_method(method).to_owned(),
+            route: route.to_owned(),
+            status,
+        };
         self.requests.get_or_create(&labels).inc();
         self.request_seconds.observe(took.as_secs_f64());
+    }
+}
+
+fn known_method(method: &str) -> &str {
+    match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
+        _ => "other",
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn open(conn: &Connection, user: &UserId, from: OpenFrom) -> Result<O
         (None, Some(inbox)) => newest_unread(conn, inbox)?,
         (None, None) => sync::nothing(state),
     };
-    Ok(Opening { state, pending })
+    Ok(Opening { state, pending, since })
 }
 
 /// Where this device's acknowledgements got to, if it ever sent one and was not forgotten.

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::{
     events::Encoder,
-    session::{Delivery, InboxSession},
+    session::{Delivery, InboxSession, PageOutcome},
 };
 use crate::metrics::Metrics;
 
@@ -94,15 +94,21 @@ impl InboxHub {
     }
 
     /// The session has been sent everything up to `snapshot`: from now on it follows.
-    pub(super) fn go_live(&self, session: &Arc<InboxSession>, snapshot: Rev) {
-        if session.go_live(snapshot, &self.delivery()) {
+    pub(super) fn go_live(&self, session: &Arc<InboxSession>, snapshot: Rev, more: bool) {
+        if session.go_live(snapshot, more, &self.delivery()) {
             self.report(&session.user);
         }
     }
 
-    /// Sends `frames`, which a query found, after which the device knows everything up to `to`.
-    pub(super) fn catch_up(&self, session: &InboxSession, frames: &[Frame], to: Rev) -> bool {
-        session.catch_up(frames, to, &self.delivery())
+    /// Sends what a query found after `since`, up to `to`.
+    pub(super) fn page(
+        &self,
+        session: &InboxSession,
+        since: Rev,
+        frames: &[Frame],
+        to: Rev,
+    ) -> PageOutcome {
+        session.page(since, frames, to, &self.delivery())
     }
 
     /// The user's gaps are being repaired: new ones are to be reported again. Gives the
@@ -131,10 +137,6 @@ impl InboxHub {
 
     fn delivery(&self) -> HubDelivery<'_> {
         HubDelivery { hub: self, encoded: OnceCell::new() }
-    }
-
-    pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
-        self.shard(user).lock().get(user).map(|entry| entry.sessions.clone()).unwrap_or_default()
     }
 
     /// Every session for which `wanted` holds.

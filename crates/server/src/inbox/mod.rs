@@ -5,10 +5,12 @@ mod commands;
 pub mod events;
 mod hub;
 mod namespace;
-pub mod open;
+mod open;
 mod publisher;
+mod repair;
 mod session;
 
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
 pub use publisher::{Publisher, channel as publisher_channel};
+pub use repair::repair;

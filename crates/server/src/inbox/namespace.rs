@@ -139,7 +139,7 @@ impl Namespace for InboxNamespace {
     async fn event(&self, socket: &Arc<Socket>, event: Event) {
         let Some(attached) = attached(socket) else { return };
         let session = &attached.session;
-        session.is_active(self.state.clock.now());
+        session.touch(self.state.clock.now());
         let bucket =
             if commands::is_upkeep(&event.name) { &session.acks } else { &session.messages };
         let answer = match bucket.take() {
@@ -166,6 +166,8 @@ impl Namespace for InboxNamespace {
 
     fn disconnected(&self, socket: &Arc<Socket>, reason: DisconnectReason) {
         let Some(attached) = attached(socket) else { return };
+        // Socket and session hold each other; here it ends.
+        socket.set_data(Arc::new(()));
         let session = &attached.session;
         if attached.request.lock().is_some() {
             // Never got as far as being registered.

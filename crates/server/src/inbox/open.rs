@@ -1,18 +1,19 @@
-//! Opening a session, and repairing one that missed something.
+//! Opening a session.
 //!
 //! The order is what makes it complete: the session is registered and holds what comes; the bus
 //! confirms the subscription; state and pending are read in one snapshot and sent; then what
 //! was held and is newer than the snapshot follows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use tidings_core::{
     ids::{DeviceId, Rev, UserId},
-    inbox::{OpenFrom, Opening, SYNC_PAGE, Sync},
+    inbox::{OpenFrom, Opening},
     ports::StoreError,
 };
+use tidings_gateway::DisconnectReason;
 
-use super::{events, session::InboxSession};
+use super::{events, repair, session::InboxSession};
 use crate::state::AppState;
 
 /// From where a client asked to be told.
@@ -41,15 +42,23 @@ pub(super) async fn open(
     }
     state.store.see_user(&session.user, state.clock.now()).await?;
     let from = from(state, &session.user, request).await?;
-    let opening = state.store.open(&session.user, from).await?;
-    send(session, &opening);
-    state.hub.go_live(session, opening.pending.to);
-    if opening.pending.has_more && opening.pending.to < opening.state.rev {
-        // The client is far behind: the next pages follow at once, so that it never has to
-        // know that there are pages.
-        catch_up(state, session).await?;
+    let mut opening = state.store.open(&session.user, from).await?;
+    let budget = state.config.gateway.send_buffer / 2;
+    match opening.since {
+        Some(_) => repair::fit_changes(&mut opening.pending, budget),
+        None => repair::fit_newest(&mut opening.pending, budget),
     }
-    Ok(())
+    if !send(session, &opening) {
+        // Nothing waited before these, so this client takes nothing at all. It comes back with
+        // what it knows.
+        session.socket.close_transport(DisconnectReason::SlowConsumer);
+        return Ok(());
+    }
+    // Far behind: the next pages follow by themselves, so that no client has to know that there
+    // are pages.
+    let more = opening.pending.to < opening.state.rev;
+    state.hub.go_live(session, opening.pending.to, more);
+    repair::repair_session(state, session).await
 }
 
 async fn from(
@@ -65,51 +74,9 @@ async fn from(
     })
 }
 
-fn send(session: &InboxSession, opening: &Opening) {
+fn send(session: &InboxSession, opening: &Opening) -> bool {
     let socket = &session.socket;
-    let frames = [
-        events::connected(socket.id(), &session.user, &opening.state),
-        events::pending(&opening.pending),
-    ];
-    for frame in &frames {
-        // A buffer that is full this early belongs to a client that does not read; it will be
-        // closed, or repaired when it drains.
-        if socket.emit(frame).is_err() {
-            tracing::debug!("a client did not take its pending notifications");
-        }
-    }
-}
-
-/// Sends everything after what the device has been told, page by page.
-pub(super) async fn catch_up(
-    state: &AppState,
-    session: &Arc<InboxSession>,
-) -> Result<(), StoreError> {
-    loop {
-        let sync = state.store.sync(&session.user, session.sent(), SYNC_PAGE).await?;
-        if !send_page(state, session, &sync) || !sync.has_more || sync.reset {
-            return Ok(());
-        }
-    }
-}
-
-fn send_page(state: &AppState, session: &InboxSession, sync: &Sync) -> bool {
-    let frames = [events::pending(sync), events::count(sync.to, sync.unread)];
-    state.hub.catch_up(session, &frames, sync.to)
-}
-
-/// Brings the devices of users with gaps up to date: one query for the counters of all, then
-/// one for each user who really misses something.
-pub async fn repair(state: &AppState, users: &[UserId]) -> Result<(), StoreError> {
-    let revs: BTreeMap<UserId, Rev> =
-        state.store.states(users).await?.into_iter().map(|(user, s)| (user, s.rev)).collect();
-    for user in users {
-        let Some(last) = revs.get(user) else { continue };
-        for session in state.hub.take_gapped(user) {
-            if session.sent() < *last || session.needs_repair() {
-                catch_up(state, &session).await?;
-            }
-        }
-    }
-    Ok(())
+    let connected = events::connected(socket.id(), &session.user, &opening.state);
+    let pending = events::pending(&opening.pending);
+    socket.emit(&connected).is_ok() && socket.emit(&pending).is_ok()
 }

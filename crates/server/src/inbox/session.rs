@@ -48,9 +48,21 @@ struct Position {
     sent: Rev,
     /// Changes that came too early, by rev.
     held: BTreeMap<Rev, Arc<InboxChange>>,
-    /// Its send buffer ran full, or too much was held: it will be told from `sent` on by a
-    /// query, and until then nothing.
+    /// It misses something that does not come by itself: its send buffer was full, too much was
+    /// held, or it is pages behind. A query tells it from `sent` on, and until then nothing does.
     lagging: bool,
+    /// That query is under way. What comes meanwhile is held again.
+    repairing: bool,
+}
+
+/// What became of a page that a query found.
+pub(super) enum PageOutcome {
+    /// The device knows everything up to its end.
+    Told,
+    /// The device was told otherwise meanwhile, up to here: the page is out of date.
+    Stale(Rev),
+    /// There is no room for it; there will be, or the connection ends.
+    Refused,
 }
 
 /// How a change is encoded, and who counts it when it is sent. One for all devices of a user.
@@ -82,10 +94,6 @@ impl InboxSession {
         }
     }
 
-    pub fn claims(&self) -> Arc<Claims> {
-        Arc::clone(&self.claims.lock())
-    }
-
     /// Takes a renewed token of the same user.
     pub(super) fn renew(&self, claims: Claims) {
         self.expires_at.store(claims.expires_at().as_millis(), Ordering::Relaxed);
@@ -96,7 +104,7 @@ impl InboxSession {
         self.expires_at.load(Ordering::Relaxed) <= now.as_millis()
     }
 
-    pub(super) fn is_active(&self, now: Timestamp) {
+    pub(super) fn touch(&self, now: Timestamp) {
         self.active_at.store(now.as_millis(), Ordering::Relaxed);
     }
 
@@ -106,7 +114,7 @@ impl InboxSession {
     }
 
     /// The rev that the device has been told up to; zero while it opens.
-    pub fn sent(&self) -> Rev {
+    pub(super) fn sent(&self) -> Rev {
         self.position.lock().sent
     }
 
@@ -130,25 +138,54 @@ impl InboxSession {
         !position.held.is_empty()
     }
 
-    /// The pending changes up to `snapshot` are sent: what came meanwhile follows. Returns
-    /// whether something is missing.
-    pub(super) fn go_live(&self, snapshot: Rev, delivery: &impl Delivery) -> bool {
+    /// The pending changes up to `snapshot` are sent: what came meanwhile follows. With `more`
+    /// the device is further behind than that. Returns whether something is missing.
+    pub(super) fn go_live(&self, snapshot: Rev, more: bool, delivery: &impl Delivery) -> bool {
         let mut position = self.position.lock();
         position.live = true;
+        position.lagging |= more;
         self.advance(&mut position, snapshot, delivery);
         position.lagging || !position.held.is_empty()
     }
 
-    /// Sends what a query found after [`sent`](Self::sent); then the device knows everything up
-    /// to `to`. `false`: it could not be sent.
-    pub(super) fn catch_up(&self, frames: &[Frame], to: Rev, delivery: &impl Delivery) -> bool {
+    /// If something is missing and nobody is at it: from where the store has to be asked.
+    pub(super) fn begin_repair(&self) -> Option<Rev> {
         let mut position = self.position.lock();
+        let missing = position.lagging || !position.held.is_empty();
+        if !position.live || position.repairing || !missing {
+            return None;
+        }
+        position.repairing = true;
+        // Before the query: what it does not find any more must be held, not dropped.
         position.lagging = false;
+        Some(position.sent)
+    }
+
+    /// Sends what a query found after `since`, up to `to`.
+    pub(super) fn page(
+        &self,
+        since: Rev,
+        frames: &[Frame],
+        to: Rev,
+        delivery: &impl Delivery,
+    ) -> PageOutcome {
+        let mut position = self.position.lock();
+        if position.sent != since {
+            return PageOutcome::Stale(position.sent);
+        }
         if !self.emit(&mut position, frames) {
-            return false;
+            return PageOutcome::Refused;
         }
         self.advance(&mut position, to, delivery);
-        true
+        PageOutcome::Told
+    }
+
+    /// Whether there is something to repair again.
+    pub(super) fn end_repair(&self, failed: bool) -> bool {
+        let mut position = self.position.lock();
+        position.repairing = false;
+        position.lagging |= failed;
+        failed || !position.held.is_empty()
     }
 
     /// Whether the store has to be asked for what is missing.

@@ -5,10 +5,12 @@ use std::{collections::HashSet, time::Duration};
 use tidings_core::ids::UserId;
 use tokio::sync::mpsc;
 
-use crate::{inbox::open::repair, lifecycle::Phase, state::AppState};
+use crate::{inbox::repair, lifecycle::Phase, state::AppState};
 
 /// How long a missing change may still come by itself.
 const WAIT: Duration = Duration::from_millis(100);
+/// Pause after the store could not answer.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// Users in one query.
 const MOST: usize = 1_000;
 
@@ -23,10 +25,9 @@ pub(super) async fn run(state: AppState, mut reported: mpsc::UnboundedReceiver<U
         let distinct: HashSet<UserId> = users.drain(..).collect();
         let distinct: Vec<UserId> = distinct.into_iter().collect();
         if let Err(problem) = repair(&state, &distinct).await {
-            tracing::warn!(%problem, users = distinct.len(), "gaps could not be repaired; tried again");
-            for user in &distinct {
-                state.hub.report(user);
-            }
+            // They are reported again, and tried again.
+            tracing::warn!(%problem, users = distinct.len(), "gaps could not be repaired");
+            tokio::time::sleep(AFTER_FAILURE).await;
         }
     }
 }
