@@ -79,7 +79,7 @@ impl Bus for MemoryBus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidings_core::{ids::Rev, inbox::ChangeKind};
+    use tidings_core::{ids::Rev, inbox::ChangeKind, time::Timestamp};
 
     #[derive(Default)]
     struct Heard(Mutex<Vec<(UserId, Rev)>>);
@@ -92,7 +92,13 @@ mod tests {
 
     fn change(user: &UserId, rev: u64) -> Arc<InboxChange> {
         let kind = ChangeKind::Removed(vec![]);
-        Arc::new(InboxChange { user: user.clone(), rev: Rev(rev), unread: 0, kind })
+        Arc::new(InboxChange {
+            user: user.clone(),
+            rev: Rev(rev),
+            unread: 0,
+            at: Timestamp::EPOCH,
+            kind,
+        })
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{NotificationId, Rev, UserId},
     notification::{Item, Message, Notification},
+    time::Timestamp,
 };
 
 /// Most ids in one operation.
@@ -73,6 +74,8 @@ pub struct InboxChange {
     /// The counter and unread count right after this change.
     pub rev: Rev,
     pub unread: u64,
+    /// When it was asked for: from here on counts how long a device waits for it.
+    pub at: Timestamp,
     pub kind: ChangeKind,
 }
 

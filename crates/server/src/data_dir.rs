@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -27,11 +27,13 @@ impl DataDir {
     /// Makes the directory if need be and takes its lock. Fails with the pid of the holder
     /// if another process has it.
     pub fn lock(path: &Path) -> anyhow::Result<Self> {
-        fs::create_dir_all(path)
+        // Everybody's notifications lie here: nobody else needs to look. A directory that was
+        // there before keeps the permissions that somebody gave it.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
             .with_context(|| format!("cannot make the data directory {}", path.display()))?;
-        // Tokens' secrets and everybody's notifications lie here: nobody else needs to look.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))
-            .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
         let file = path.join(LOCK);
         let mut lock = OpenOptions::new()
             .create(true)
@@ -74,8 +76,12 @@ pub fn is_dev(data_dir: &Path) -> bool {
 /// The directory's own secret, made on the first call.
 pub fn dev_secret(data_dir: &Path) -> anyhow::Result<String> {
     let path = data_dir.join(DEV_SECRET);
-    if let Ok(secret) = fs::read_to_string(&path) {
-        return Ok(secret.trim().to_owned());
+    match fs::read_to_string(&path) {
+        Ok(secret) if secret.trim().len() >= crate::config::MIN_SECRET => {
+            return Ok(secret.trim().to_owned());
+        }
+        // Cut off while it was written: nothing can be signed with it.
+        Ok(_) | Err(_) => {}
     }
     let secret = crate::secret::random_hex::<32>();
     write_secret(&path, &secret)?;

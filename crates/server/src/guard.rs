@@ -129,6 +129,14 @@ pub fn preflight_headers(headers: &mut HeaderMap) {
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
 }
 
+/// Who an address belongs to: with IPv6 a subscriber has a whole /64 (RFC 6177).
+fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
+    }
+}
+
 /// What the guard found out about a handshake. Lives as long as the connection.
 pub struct Admitted {
     /// The token of the `Authorization` header.
@@ -200,6 +208,7 @@ impl GatewayGuard {
         if ip.is_loopback() {
             return Ok(None);
         }
+        let ip = subscriber(ip);
         let attempt = self.attempts.bucket(&ip.to_string());
         if let Some(Err(wait)) = attempt.map(|bucket| bucket.take()) {
             return Err(too_many("Too many connection attempts", wait.as_secs() + 1));

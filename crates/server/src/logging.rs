@@ -13,6 +13,7 @@ use tracing_subscriber::{
 };
 
 use crate::{
+    api::request,
     clock::SystemClock,
     config::{Log, LogFormat},
 };
@@ -56,6 +57,9 @@ where
         line.put("server_id", self.server_id.as_str());
         line.put("target", metadata.target());
         event.record(&mut line);
+        if let Some(id) = request::current_id() {
+            line.put("request_id", id);
+        }
         writeln!(writer, "{}", Value::Object(line.0))
     }
 }

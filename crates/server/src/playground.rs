@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, Uri, header};
 use rust_embed::RustEmbed;
 use serde_json::{Value, json};
 use tidings_core::{ids::UserId, user::User};
 
 use crate::{
+    api,
     auth::{Claims, sign},
     state::AppState,
 };
@@ -25,7 +26,7 @@ struct Files;
 /// The made-up users of the page.
 pub const USERS: [(&str, &str); 2] = [("alice", "Alice"), ("bob", "Bob")];
 
-const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// `api_key` is the key that the page sends with, made for this run.
 pub fn router(state: AppState, api_key: String) -> Router {
@@ -33,13 +34,20 @@ pub fn router(state: AppState, api_key: String) -> Router {
     Router::new()
         .route("/", get(|| file("index.html".into())))
         .route("/playground/session", get(session))
-        .route("/{*path}", get(|Path(path): Path<String>| file(path)))
         .with_state(state)
+}
+
+/// For addresses that the API does not know: a file of the page, if there is one.
+pub async fn fallback(method: Method, uri: Uri) -> Response {
+    match method {
+        Method::GET | Method::HEAD => file(uri.path().trim_start_matches('/').to_owned()).await,
+        _ => api::not_found().await.into_response(),
+    }
 }
 
 async fn file(path: String) -> Response {
     let Some(content) = Files::get(&path) else {
-        return (StatusCode::NOT_FOUND, "There is nothing at this address\n").into_response();
+        return api::not_found().await.into_response();
     };
     let mut response = content.data.into_response();
     let headers = response.headers_mut();

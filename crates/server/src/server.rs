@@ -102,7 +102,9 @@ impl Server {
         if state.config.dev {
             playground::prepare(&state).await?;
             let key = dev_key(&state, &data_dir).await?;
-            router = router.merge(playground::router(state.clone(), key.clone()));
+            router = router
+                .merge(playground::router(state.clone(), key.clone()))
+                .fallback(playground::fallback);
             api_key = Some(key);
         }
         let router = api::surround(router, &state, door);
@@ -144,7 +146,14 @@ impl Server {
         let serving = tokio::spawn(serving);
         stop.await;
         drain(&self.state, &self.gateway).await;
-        serving.await.context("the listener failed")??;
+        let abort = serving.abort_handle();
+        match tokio::time::timeout(LAST_WORDS, serving).await {
+            Ok(ended) => ended.context("the listener failed")??,
+            Err(_) => {
+                tracing::warn!("requests that did not end in time are cut off");
+                abort.abort();
+            }
+        }
         lifecycle.enter(Phase::Stopping);
         let mut background = self.background;
         let ended = async { while background.join_next().await.is_some() {} };

@@ -114,6 +114,7 @@ impl Inbox {
             user: self.user.clone(),
             rev: self.state.rev,
             unread: self.state.unread,
+            at: self.changed_at,
             kind,
         });
     }

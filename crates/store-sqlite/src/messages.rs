@@ -130,6 +130,7 @@ pub(crate) fn add_item(
         user: user.clone(),
         rev: place.seq,
         unread: place.unread,
+        at: now,
         kind: ChangeKind::Added {
             message: stored.message.clone(),
             item: Item::new(stored.message.id, place.seq),

@@ -9,7 +9,7 @@ mod in_flight;
 mod notifications;
 mod openapi;
 mod problem;
-mod request;
+pub(crate) mod request;
 mod tokens;
 mod users;
 
@@ -73,7 +73,7 @@ pub fn surround(router: Router, state: &AppState, door: door::DoorLayer) -> Rout
         .layer(middleware::from_fn_with_state(state.clone(), request::observe))
 }
 
-async fn not_found() -> Problem {
+pub(crate) async fn not_found() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing at this address")
 }
 

@@ -17,6 +17,16 @@ use crate::{limiter::Bucket, secret::random_hex, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+tokio::task_local! {
+    /// The id of the request that this task answers.
+    static CURRENT_ID: String;
+}
+
+/// The id of the request that is being answered, for the log.
+pub(crate) fn current_id() -> Option<String> {
+    CURRENT_ID.try_with(Clone::clone).ok()
+}
+
 /// Gives every request an id (or takes the caller's, if it is a sane one), and records it.
 pub(super) async fn observe(
     State(state): State<AppState>,
@@ -30,7 +40,7 @@ pub(super) async fn observe(
     let route = request.extensions().get::<MatchedPath>().map(|r| r.as_str().to_owned());
     let quota = Quota::default();
     request.extensions_mut().insert(quota.clone());
-    let mut response = next.run(request).await;
+    let mut response = CURRENT_ID.scope(id.clone(), next.run(request)).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
     let label = route.as_deref().unwrap_or("other");

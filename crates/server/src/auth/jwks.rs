@@ -3,17 +3,14 @@
 //! They are cached, fetched anew when a token names a key that is not there, and serve on for
 //! a while when the provider is away.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyAlgorithm},
 };
-use tokio::sync::Mutex;
+use parking_lot::Mutex;
 
 use super::TokenError;
 
@@ -28,11 +25,13 @@ pub(super) struct Jwks {
     cache: Duration,
     grace: Duration,
     state: Mutex<State>,
+    /// Held while the set is fetched.
+    fetching: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    keys: Arc<Vec<Jwk>>,
+    keys: Vec<Jwk>,
     fetched: Option<Instant>,
     tried: Option<Instant>,
 }
@@ -44,34 +43,75 @@ impl Jwks {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .context("cannot make an HTTP client for the key set")?;
-        Ok(Self { url, client, cache, grace, state: Mutex::default() })
+        Ok(Self {
+            url,
+            client,
+            cache,
+            grace,
+            state: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The key for a token; `None` if the set has none.
+    ///
+    /// Only who needs keys that are not there waits for a fetch; a slow source keeps nobody
+    /// else waiting.
     pub(super) async fn find(
         &self,
         kid: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Option<DecodingKey>, TokenError> {
-        let mut state = self.state.lock().await;
-        let fresh = state.fetched.is_some_and(|at| at.elapsed() < self.cache);
-        let known = pick(&state.keys, kid, algorithm).is_some();
-        let may_fetch = state.tried.is_none_or(|at| at.elapsed() >= PAUSE);
-        if may_fetch && !(fresh && known) {
-            state.tried = Some(Instant::now());
-            match self.fetch().await {
-                Ok(keys) => {
-                    state.keys = Arc::new(keys);
-                    state.fetched = Some(Instant::now());
-                }
-                Err(problem) => tracing::warn!(%problem, "cannot fetch the key set"),
+        if let Some(key) = self.known(kid, algorithm, self.cache) {
+            return key;
+        }
+        let _one_at_a_time = self.fetching.lock().await;
+        if let Some(key) = self.known(kid, algorithm, self.cache) {
+            return key;
+        }
+        self.refresh().await;
+        let grace = self.grace.max(self.cache);
+        match self.known(kid, algorithm, grace) {
+            Some(key) => key,
+            None if self.is_younger_than(grace) => Ok(None),
+            None => Err(TokenError::Unavailable),
+        }
+    }
+
+    /// The key, if it is there and was fetched less than `age` ago.
+    fn known(
+        &self,
+        kid: Option<&str>,
+        algorithm: Algorithm,
+        age: Duration,
+    ) -> Option<Result<Option<DecodingKey>, TokenError>> {
+        if !self.is_younger_than(age) {
+            return None;
+        }
+        let state = self.state.lock();
+        let jwk = pick(&state.keys, kid, algorithm)?;
+        let key = DecodingKey::from_jwk(jwk).map_err(|e| TokenError::Invalid(e.to_string()));
+        Some(key.map(Some))
+    }
+
+    fn is_younger_than(&self, age: Duration) -> bool {
+        self.state.lock().fetched.is_some_and(|at| at.elapsed() < age)
+    }
+
+    async fn refresh(&self) {
+        let now = Instant::now();
+        if self.state.lock().tried.is_some_and(|at| now.duration_since(at) < PAUSE) {
+            return;
+        }
+        self.state.lock().tried = Some(now);
+        match self.fetch().await {
+            Ok(keys) => {
+                let mut state = self.state.lock();
+                state.keys = keys;
+                state.fetched = Some(Instant::now());
             }
+            Err(problem) => tracing::warn!(%problem, "cannot fetch the key set"),
         }
-        if state.fetched.is_none_or(|at| at.elapsed() >= self.grace.max(self.cache)) {
-            return Err(TokenError::Unavailable);
-        }
-        let Some(jwk) = pick(&state.keys, kid, algorithm) else { return Ok(None) };
-        DecodingKey::from_jwk(jwk).map(Some).map_err(|e| TokenError::Invalid(e.to_string()))
     }
 
     async fn fetch(&self) -> anyhow::Result<Vec<Jwk>> {

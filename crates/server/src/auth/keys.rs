@@ -10,7 +10,7 @@ use crate::config::MIN_SECRET;
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// The `kid` of tokens signed with it; a key without one is tried for every token of its
-    /// algorithm that names no `kid`.
+    /// algorithm.
     pub kid: Option<String>,
     /// `HS256`, `HS384`, `HS512`, `RS256`, `ES256` or `EdDSA`.
     pub algorithm: String,

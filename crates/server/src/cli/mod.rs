@@ -51,6 +51,8 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // Whatever we write (database, secrets, sockets) is for our own user alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Serve(serve) => serve.run(&cli.global),
@@ -80,7 +82,10 @@ impl Global {
 }
 
 fn load(flags: &Flags) -> anyhow::Result<Config> {
-    Ok(crate::config::load(flags, std::env::vars())?)
+    // A variable that is no text is none of ours.
+    let variables = std::env::vars_os()
+        .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    Ok(crate::config::load(flags, variables)?)
 }
 
 /// Runs a short command that needs a runtime.

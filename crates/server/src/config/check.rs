@@ -26,6 +26,17 @@ pub fn check(config: &Config) -> Vec<String> {
             "host: --dev listens on loopback addresses only; leave host out or set 127.0.0.1",
         );
     }
+    need(
+        config.retention.interval >= Duration::from_secs(1),
+        "retention.interval: must be at least 1s",
+    );
+    need(
+        config.lifecycle.announcement_pause >= Duration::from_millis(1),
+        "lifecycle.announcement_pause: must be at least 1ms",
+    );
+    if let Err(problem) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
+        need(false, &format!("log.level: {problem}"));
+    }
     for name in config.types.keys() {
         let fine = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
         need(fine, "types: a type's name has 1 to 64 characters");

@@ -58,11 +58,18 @@ pub(super) fn apply(
     {
         set(table, "database_url", Value::String(format!("sqlite:{value}")), name)?;
     }
-    for (name, value) in &variables {
+    for (name, value) in variables.iter().filter(|variable| !is_service_link(variable)) {
         let Some(path) = path_of(name) else { continue };
         set(table, &path, parse(&path, value), name)?;
     }
     Ok(())
+}
+
+/// Kubernetes tells a pod of a service called `tidings` its addresses in variables that look
+/// like ours: `TIDINGS_PORT=tcp://…`, `TIDINGS_SERVICE_HOST`, `TIDINGS_PORT_3001_TCP`.
+fn is_service_link((name, value): &(String, String)) -> bool {
+    let ours = |rest| name.strip_prefix(PREFIX).is_some_and(|name| name.starts_with(rest));
+    ours("SERVICE_") || ours("PORT_") || (name == "TIDINGS_PORT" && value.contains("://"))
 }
 
 fn path_of(name: &str) -> Option<String> {
@@ -151,6 +158,16 @@ mod tests {
         assert_eq!(table["port"].as_integer(), Some(1));
         let table = applied("", &[("WEBSOCKET_PORT", "3")]);
         assert_eq!(table["port"].as_integer(), Some(3));
+    }
+
+    #[test]
+    fn service_links_are_no_settings() {
+        let links = [
+            ("TIDINGS_PORT", "tcp://10.0.0.1:3001"),
+            ("TIDINGS_SERVICE_HOST", "10.0.0.1"),
+            ("TIDINGS_PORT_3001_TCP", "x"),
+        ];
+        assert!(applied("", &links).is_empty());
     }
 
     #[test]

@@ -33,7 +33,8 @@ impl CommandError {
         Self {
             code: "RATE_LIMIT",
             message: "Too many messages".into(),
-            retry_after: Some(wait.as_secs().max(1)),
+            // Rounded up: who obeys must not be refused again.
+            retry_after: Some(wait.as_millis().div_ceil(1_000) as u64),
         }
     }
 
@@ -204,8 +205,13 @@ fn parse_or_default<T: DeserializeOwned + Default>(
 
 async fn change(state: &AppState, session: &InboxSession, op: InboxOp) -> Answer {
     let ids = match &op {
-        InboxOp::Read(ids) | InboxOp::Delete(ids) | InboxOp::Archive(ids) => ids.clone(),
-        _ => Vec::new(),
+        InboxOp::Read(ids)
+        | InboxOp::Unread(ids)
+        | InboxOp::Seen(ids)
+        | InboxOp::Archive(ids)
+        | InboxOp::Unarchive(ids)
+        | InboxOp::Delete(ids) => ids.clone(),
+        InboxOp::ReadAll { .. } | InboxOp::Clear { .. } => Vec::new(),
     };
     let outcome = state.store.change(&session.user, op, state.clock.now()).await?;
     if outcome.missing > 0 {

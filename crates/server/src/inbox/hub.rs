@@ -180,8 +180,8 @@ impl Delivery for HubDelivery<'_> {
     }
 
     fn sent(&self, change: &InboxChange) {
-        if let ChangeKind::Added { message, .. } = &change.kind {
-            let latency = self.hub.clock.now().since(message.created_at);
+        if let ChangeKind::Added { .. } = &change.kind {
+            let latency = self.hub.clock.now().since(change.at);
             self.hub.metrics.notification_delivered("websocket", latency);
         }
     }

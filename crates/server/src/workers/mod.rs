@@ -8,8 +8,9 @@ mod retention;
 mod retractions;
 mod sessions;
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{lifecycle::Phase, state::AppState};
@@ -42,11 +43,14 @@ where
                 () = tokio::time::sleep(pause) => {}
                 () = state.lifecycle.reached(Phase::Stopping) => return,
             }
-            if let Err(problem) = tick(state.clone()).await {
-                tracing::warn!(
-                    problem = format!("{problem:#}"),
-                    "a round of upkeep failed; it is tried again"
-                );
+            // A panic is a bug, but not one that may end upkeep for good.
+            match AssertUnwindSafe(tick(state.clone())).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(problem)) => {
+                    let problem = format!("{problem:#}");
+                    tracing::warn!(problem, "a round of upkeep failed; it is tried again");
+                }
+                Err(_) => tracing::error!("a round of upkeep panicked; it is tried again"),
             }
         }
     });
