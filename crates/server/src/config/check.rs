@@ -27,8 +27,8 @@ pub fn check(config: &Config) -> Vec<String> {
         );
     }
     need(
-        config.retention.interval >= Duration::from_secs(1),
-        "retention.interval: must be at least 1s",
+        config.retention.interval >= Duration::from_millis(10),
+        "retention.interval: must be at least 10ms",
     );
     need(
         config.lifecycle.announcement_pause >= Duration::from_millis(1),
