@@ -10,6 +10,8 @@ use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
 pub struct Config {
     /// Path under which Engine.IO is served, with a slash at both ends.
     pub path: String,
+    /// Path of the plain WebSocket endpoint, such as `/ws`. With one, an upgrade on exactly `/` is for it too.
+    pub plain_path: Option<String>,
     /// Time between the handshake and the first ping, and from one ping to the next.
     pub ping_interval: Duration,
     /// How long a client may take to answer a ping.
@@ -18,6 +20,8 @@ pub struct Config {
     pub max_payload: usize,
     /// A session that has joined no namespace for this long is closed.
     pub connect_timeout: Duration,
+    /// A plain WebSocket that is not authenticated by then is closed with 4401.
+    pub auth_timeout: Duration,
     /// How long a probing WebSocket may take until it is upgraded.
     pub upgrade_timeout: Duration,
     /// Bytes that may wait for one socket before [`SendError::Full`](crate::SendError::Full).
@@ -50,10 +54,12 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             path: "/socket.io/".to_owned(),
+            plain_path: None,
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             max_payload: 1_000_000,
             connect_timeout: Duration::from_secs(45),
+            auth_timeout: Duration::from_secs(10),
             upgrade_timeout: Duration::from_secs(10),
             send_buffer: 1 << 20,
             node_send_buffer: 512 << 20,

@@ -14,7 +14,8 @@ use crate::handshake::{Guard, Open};
 use crate::hub::{Flusher, Hub, Recipients, Target};
 use crate::layer::{Engine, Layer};
 use crate::metrics::{Metrics, Silent};
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, Unserved};
+use crate::plain::Plain;
 use crate::reason::DisconnectReason;
 use crate::socketio::Socket;
 use crate::wheel::{TICK, Wheel};
@@ -34,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) ping_interval: u64,
     pub(crate) ping_timeout: u64,
     pub(crate) layer: Layer,
+    pub(crate) plain: Option<Arc<dyn Plain>>,
     pub(crate) guard: Arc<dyn Guard>,
     pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) clock: Clock,
@@ -55,6 +57,7 @@ pub struct Builder {
     config: Config,
     hubs: Vec<Arc<Hub>>,
     engine: Option<Arc<dyn Engine>>,
+    plain: Option<Arc<dyn Plain>>,
     guard: Arc<dyn Guard>,
     metrics: Arc<dyn Metrics>,
 }
@@ -75,6 +78,13 @@ impl Builder {
         self
     }
 
+    /// Serves plain WebSockets at [`Config::plain_path`], in the rooms of the namespace `/`. Not beside bare Engine.IO.
+    #[must_use]
+    pub fn plain(mut self, plain: Arc<dyn Plain>) -> Self {
+        self.plain = Some(plain);
+        self
+    }
+
     #[must_use]
     pub fn guard(mut self, guard: Arc<dyn Guard>) -> Self {
         self.guard = guard;
@@ -87,7 +97,13 @@ impl Builder {
         self
     }
 
-    pub fn build(self) -> Gateway {
+    pub fn build(mut self) -> Gateway {
+        if self.engine.is_some() {
+            self.plain = None;
+        }
+        if self.plain.is_some() && !self.hubs.iter().any(|hub| *hub.name == *"/") {
+            self.hubs.push(Arc::new(Hub::new("/", Arc::new(Unserved))));
+        }
         let runtime = Arc::new(OnceLock::new());
         Gateway(Arc::new(Inner {
             path: self.config.path.as_str().into(),
@@ -98,6 +114,7 @@ impl Builder {
                 None => Layer::SocketIo(self.hubs),
             },
             config: self.config,
+            plain: self.plain,
             guard: self.guard,
             metrics: self.metrics,
             clock: Clock::start(),
@@ -121,6 +138,7 @@ impl Gateway {
             config,
             hubs: Vec::new(),
             engine: None,
+            plain: None,
             guard: Arc::new(Open),
             metrics: Arc::new(Silent),
         }

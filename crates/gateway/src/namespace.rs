@@ -42,6 +42,18 @@ pub trait Namespace: Send + Sync + 'static {
     async fn drained(&self, socket: &Arc<Socket>) {}
 }
 
+/// A namespace that exists only for its rooms.
+pub(crate) struct Unserved;
+
+#[async_trait]
+impl Namespace for Unserved {
+    async fn connect(&self, _: &Arc<Socket>, _: Option<Box<RawValue>>) -> Result<(), ConnectError> {
+        Err(ConnectError::new("Invalid namespace"))
+    }
+
+    async fn event(&self, _: &Arc<Socket>, _: Event) {}
+}
+
 /// An event from a client.
 #[derive(Debug)]
 pub struct Event {

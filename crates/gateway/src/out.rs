@@ -20,11 +20,12 @@ const SPARE_CAPACITY: usize = 8;
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
-/// One WebSocket frame.
+/// One WebSocket frame, or the end of the one before.
 #[derive(Debug)]
 struct Item {
     prefix: Option<Box<[u8]>>,
     body: Bytes,
+    continues: bool,
 }
 
 impl Item {
@@ -61,9 +62,13 @@ impl Out {
         }
         let prefix = frame.prefix();
         let prefix = (!prefix.is_empty()).then(|| prefix.into());
-        self.push_item(Item { prefix, body: frame.body().clone() });
+        self.push_item(Item { prefix, body: frame.body().clone(), continues: false });
+        if !frame.suffix().is_empty() {
+            let body = Bytes::copy_from_slice(frame.suffix());
+            self.push_item(Item { prefix: None, body, continues: true });
+        }
         for attachment in frame.attachments() {
-            self.push_item(Item { prefix: None, body: attachment.clone() });
+            self.push_item(Item { prefix: None, body: attachment.clone(), continues: false });
         }
     }
 
@@ -78,7 +83,7 @@ impl Out {
         frame: &Frame,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<()> {
-        if !self.is_empty() || frame.attachments().len() > SLICES - 2 {
+        if !self.is_empty() || frame.attachments().len() > SLICES - 3 {
             self.push(frame);
             return Ok(());
         }
@@ -152,7 +157,8 @@ impl Out {
     /// Takes everything as the body of a long poll.
     pub(crate) fn take_payload(&mut self) -> Bytes {
         let mut payload = PayloadBuilder::new();
-        for item in &self.items {
+        let mut items = self.items.iter().peekable();
+        while let Some(item) = items.next() {
             let parts = [item.prefix(), &item.body[..]];
             let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
             let header = header_length(first);
@@ -163,7 +169,8 @@ impl Out {
                         .iter()
                         .zip(skips)
                         .map(|(part, skip)| part.get(skip..).unwrap_or_default());
-                    payload.push_text_parts(text);
+                    let end = items.next_if(|next| next.continues).map(|end| &end.body[..]);
+                    payload.push_text_parts(text.chain(end));
                 }
                 Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
                 // Control frames mean nothing there.

@@ -156,7 +156,7 @@ async fn connection<S, B>(
 }
 
 async fn answer<S, B>(
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
     peer: SocketAddr,
     gateway: &Gateway,
     fallback: S,
@@ -164,7 +164,10 @@ async fn answer<S, B>(
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
-    if gateway.serves(request.uri().path()) {
+    let (parts, body) = request.into_parts();
+    let ours = gateway.serves_request(&parts);
+    let mut request = Request::from_parts(parts, body);
+    if ours {
         return gateway.handle(request, peer).await.map(Either::Left);
     }
     request.extensions_mut().insert(PeerAddr(peer));

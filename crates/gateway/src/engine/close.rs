@@ -9,6 +9,7 @@ use crate::layer::Layer;
 use crate::reason::DisconnectReason;
 
 use super::link::{Deadlines, Link, Transport};
+use super::plain::UNAUTHENTICATED;
 use super::session::Session;
 
 /// How long a client that closed by a POST may take to collect the end of its poll, in milliseconds.
@@ -33,7 +34,11 @@ impl Session {
 
     /// Ends the session, once.
     pub(crate) fn close(self: &Arc<Self>, reason: DisconnectReason, ending: Ending) {
-        self.close_with(reason, ending, reason.close_code());
+        let (code, text) = match reason {
+            DisconnectReason::ConnectTimeout if self.is_plain() => UNAUTHENTICATED,
+            _ => (reason.close_code(), reason.as_str()),
+        };
+        self.close_with(reason, ending, code, text);
     }
 
     pub(crate) fn close_with(
@@ -41,16 +46,17 @@ impl Session {
         reason: DisconnectReason,
         ending: Ending,
         code: u16,
+        text: &str,
     ) {
         let mut link = self.lock();
         if link.closed.is_some() {
             return;
         }
         link.closed = Some(reason);
-        let transport = link.transport.name();
+        let transport = self.transport_of(&link);
         let torn = ending == Ending::Abort && link.out.clear();
         if !torn && matches!(link.transport, Transport::WebSocket(_)) {
-            link.out.push(&Frame::encoded(websocket::close_frame(code, reason.as_str())));
+            link.out.push(&Frame::encoded(websocket::close_frame(code, text)));
         }
         let lingers = self.say_goodbye(&mut link, ending);
         link.wake_poll();

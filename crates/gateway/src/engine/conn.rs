@@ -70,6 +70,7 @@ impl Conn {
                         DisconnectReason::ParseError,
                         Ending::Flush,
                         error.close_code(),
+                        DisconnectReason::ParseError.as_str(),
                     );
                 }
             }
@@ -79,6 +80,10 @@ impl Conn {
 
     fn receive(&mut self, message: Message) -> Result<(), Violation> {
         match message {
+            message if self.session.is_plain() && !matches!(message, Message::Ping(_)) => {
+                self.session.receive_plain(message);
+                Ok(())
+            }
             Message::Text(text) => self.session.receive(decode_ref(&text).map_err(|_| Violation)?),
             Message::Binary(bytes) => self.session.receive_binary(bytes),
             Message::Ping(payload) => {

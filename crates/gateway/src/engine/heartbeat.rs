@@ -7,7 +7,7 @@ use crate::reason::DisconnectReason;
 
 use super::close::Ending;
 use super::link::{Deadlines, Flushed, Link};
-use super::session::{PING, Session};
+use super::session::{PING, PLAIN_PING, Session};
 
 enum Verdict {
     Fine,
@@ -48,7 +48,7 @@ impl Session {
     /// A ping is queued even behind a full buffer: three bytes, one at a time.
     fn send_ping(self: &Arc<Self>) {
         let mut link = self.lock();
-        link.out.push(&Frame::encoded(PING));
+        link.out.push(&Frame::encoded(if self.is_plain() { PLAIN_PING } else { PING }));
         let (corked, dirty) = (link.corks > 0, link.dirty);
         drop(link);
         if !corked && !dirty && self.flush() != Flushed::All {
@@ -75,6 +75,13 @@ impl Session {
 
     pub(crate) fn is_paused(&self) -> bool {
         self.lock().paused
+    }
+
+    /// A plain client is authenticated. Whether it is not too late.
+    pub(crate) fn stop_awaiting(&self) -> bool {
+        let mut link = self.lock();
+        link.deadlines.connect = 0;
+        link.closed.is_none()
     }
 
     /// We read again: the client gets its full patience for a pong that may be waiting.

@@ -18,7 +18,7 @@ use crate::id::Id;
 use crate::query;
 
 use super::session::Session;
-use super::{polling, upgrade, websocket};
+use super::{plain, polling, upgrade, websocket};
 
 /// The body of the gateway's answers.
 pub type Body = Full<Bytes>;
@@ -38,7 +38,14 @@ impl Gateway {
     /// without its last slash.
     pub fn serves(&self, path: &str) -> bool {
         let own = &*self.0.path;
-        path.starts_with(own) || Some(path) == own.strip_suffix('/')
+        let plain = self.0.plain.is_some() && self.0.config.plain_path.as_deref() == Some(path);
+        plain || path.starts_with(own) || Some(path) == own.strip_suffix('/')
+    }
+
+    /// As [`Gateway::serves`], for a whole request: an upgrade to WebSocket on `/` is the gateway's too if
+    /// it serves plain WebSockets.
+    pub fn serves_request(&self, parts: &Parts) -> bool {
+        self.serves(parts.uri.path()) || self.0.is_plain(parts)
     }
 
     /// Answers a request for which [`Gateway::serves`] is true. Dropping the future means that the client has gone.
@@ -51,11 +58,12 @@ impl Gateway {
         self.0.ensure_started();
         let (mut parts, body) = request.into_parts();
         let upgrade = parts.extensions.remove::<OnUpgrade>();
+        let plain = self.0.is_plain(&parts);
         let sid = parts
             .uri
             .query()
             .and_then(|query| query::param(query, "sid"))
-            .filter(|sid| !sid.is_empty())
+            .filter(|sid| !plain && !sid.is_empty())
             .map(std::borrow::Cow::into_owned);
         let mut admission = match self.0.guard.check(&parts, peer, sid.is_none()) {
             Ok(admission) => admission,
@@ -69,6 +77,7 @@ impl Gateway {
         let mut response = match sid {
             _ if parts.method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
             Some(sid) => asked.resume(&sid, body).await,
+            None if plain => asked.open_plain(admission),
             None => asked.open(admission),
         };
         response.headers_mut().extend(cors.unwrap_or_default());
@@ -124,6 +133,25 @@ impl Asked<'_> {
         };
         websocket::open(self.gateway, permit, self.handshake(admission), upgrade);
         Some(accepted)
+    }
+
+    fn open_plain(mut self, admission: Admission) -> Response<Body> {
+        let accepted = match plain::answer(self.parts) {
+            Ok(accepted) => accepted,
+            Err(refusal) => {
+                let response = refusal.response();
+                self.gateway.metrics.refused(response.status().as_u16());
+                return response;
+            }
+        };
+        let Some(upgrade) = self.upgrade.take() else {
+            return error(ErrorCode::BadRequest);
+        };
+        let Some(permit) = self.gateway.admit() else {
+            return self.full();
+        };
+        plain::open(self.gateway, permit, self.handshake(admission), upgrade);
+        accepted
     }
 
     /// A request of a session that exists.

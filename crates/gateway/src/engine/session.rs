@@ -22,6 +22,8 @@ use super::close::Ending;
 use super::link::{Deadlines, Flushed, Link, Polling, Sent, Transport};
 
 pub(crate) const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
+/// A ping of the WebSocket protocol itself.
+pub(crate) const PLAIN_PING: Bytes = Bytes::from_static(&[0x89, 0]);
 
 /// An Engine.IO session.
 pub struct Session {
@@ -34,6 +36,14 @@ pub struct Session {
     place: Place,
     /// What Socket.IO keeps per connection; empty if the gateway speaks bare Engine.IO.
     pub(crate) client: Client,
+    speech: Speech,
+}
+
+/// What a session's messages are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Speech {
+    EngineIo,
+    Plain,
 }
 
 /// Why a frame was not taken.
@@ -52,6 +62,15 @@ impl Session {
         handshake: Handshake,
         transport: Transport,
     ) -> Option<Arc<Self>> {
+        Self::open_as(Speech::EngineIo, permit, handshake, transport)
+    }
+
+    pub(crate) fn open_as(
+        speech: Speech,
+        permit: Permit,
+        handshake: Handshake,
+        transport: Transport,
+    ) -> Option<Arc<Self>> {
         let gateway = &permit.spend()?;
         if gateway.is_closing() {
             gateway.give_back();
@@ -59,10 +78,14 @@ impl Session {
         }
         let now = gateway.clock.now();
         let config = &gateway.config;
-        let joins = matches!(gateway.layer, Layer::SocketIo(_));
+        let joins = match (speech, &gateway.layer) {
+            (Speech::Plain, _) => Some(config.auth_timeout),
+            (Speech::EngineIo, Layer::SocketIo(_)) => Some(config.connect_timeout),
+            (Speech::EngineIo, Layer::Engine(_)) => None,
+        };
         let deadlines = Deadlines {
             beat: now + gateway.ping_interval,
-            connect: if joins { now + config.connect_timeout.as_millis() as u64 } else { 0 },
+            connect: joins.map_or(0, |time| now + time.as_millis() as u64),
             ..Deadlines::default()
         };
         let next = deadlines.next();
@@ -74,6 +97,7 @@ impl Session {
             waker: AtomicWaker::new(),
             place: Place::new(),
             client: Client::new(config),
+            speech,
         });
         gateway.sessions.insert(&session);
         if let Some(next) = next {
@@ -227,9 +251,20 @@ impl Session {
         self.lock().closed.is_none()
     }
 
-    /// "websocket" or "polling", now.
+    /// "websocket" or "polling", now; "ws" for a plain WebSocket.
     pub fn transport(&self) -> &'static str {
-        self.lock().transport.name()
+        self.transport_of(&self.lock())
+    }
+
+    pub(crate) fn transport_of(&self, link: &Link) -> &'static str {
+        match self.speech {
+            Speech::EngineIo => link.transport.name(),
+            Speech::Plain => "ws",
+        }
+    }
+
+    pub(crate) fn is_plain(&self) -> bool {
+        self.speech == Speech::Plain
     }
 
     pub(crate) fn is_broken(&self) -> bool {

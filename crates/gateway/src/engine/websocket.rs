@@ -31,6 +31,8 @@ pub(super) enum Refusal {
     Malformed,
     /// Not version 13.
     Version,
+    /// Something else, where only WebSockets are served.
+    Other,
 }
 
 impl Refusal {
@@ -40,6 +42,13 @@ impl Refusal {
             Self::Version => {
                 let mut response = empty(StatusCode::UPGRADE_REQUIRED);
                 response.headers_mut().insert(SEC_WEBSOCKET_VERSION, VERSION);
+                response
+            }
+            Self::Other => {
+                let mut response = Self::Version.response();
+                let headers = response.headers_mut();
+                headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+                headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
                 response
             }
         }
@@ -69,7 +78,7 @@ pub(super) fn accept(parts: &Parts) -> Result<Response<Body>, Refusal> {
     Ok(response)
 }
 
-fn has_token(parts: &Parts, name: &HeaderName, token: &str) -> bool {
+pub(super) fn has_token(parts: &Parts, name: &HeaderName, token: &str) -> bool {
     let values = parts.headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }

@@ -51,8 +51,9 @@ impl Recipients<'_> {
     /// [`Namespace::overflowed`](crate::Namespace::overflowed) is told.
     pub fn emit(&self, frame: &Frame) -> usize {
         let Some(hub) = self.hub else { return 0 };
+        let plain = frame;
         let frame = frame.in_namespace(&hub.name);
-        let mut sending = Sending { frame: &frame, queued: 0, overflowed: Vec::new() };
+        let mut sending = Sending { frame: &frame, plain, queued: 0, overflowed: Vec::new() };
         hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
         for socket in &sending.overflowed {
             socket.overflowed();
@@ -75,6 +76,8 @@ impl Recipients<'_> {
 
 struct Sending<'a> {
     frame: &'a Frame,
+    /// Knows its encoding for plain clients.
+    plain: &'a Frame,
     queued: usize,
     /// Told after all locks are released.
     overflowed: Vec<Arc<Socket>>,
@@ -82,7 +85,11 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     fn send(&mut self, socket: &Arc<Socket>, later: bool) {
-        match socket.session().send(self.frame, later) {
+        let frame = match socket.is_plain() {
+            true => self.plain.plain(),
+            false => self.frame,
+        };
+        match socket.session().send(frame, later) {
             Ok(()) => self.queued += 1,
             Err(Refused::Full { first: true }) => self.overflowed.push(socket.clone()),
             Err(_) => {}

@@ -69,6 +69,14 @@ impl Hub {
         self.everyone.join(socket);
     }
 
+    /// As `insert`, and nothing happens the second time.
+    pub(crate) fn admit(&self, socket: &Arc<Socket>) {
+        let known = self.shard(socket.id()).lock().sockets.contains_key(&socket.key());
+        if !known {
+            self.insert(socket);
+        }
+    }
+
     /// Takes a socket out of everything, for good.
     pub(crate) fn remove(&self, socket: &Arc<Socket>) {
         socket.memberships.end();

@@ -15,6 +15,7 @@ use tidings_protocol::socketio::{Decoder, Packet};
 use crate::config::Config;
 use crate::engine::{Ending, Session};
 use crate::hub::Hub;
+use crate::plain::{PlainError, PlainMessage};
 use crate::reason::DisconnectReason;
 
 use super::perform::perform;
@@ -53,6 +54,9 @@ pub(super) enum Work {
     Packet(Packet),
     Disconnected(Arc<Socket>, DisconnectReason),
     Drained,
+    /// A plain client has come.
+    Opened(Arc<Socket>),
+    Message(Result<PlainMessage, PlainError>),
 }
 
 impl Work {
@@ -62,7 +66,10 @@ impl Work {
                 let attachments = packet.attachments.iter().map(|bytes| bytes.len()).sum::<usize>();
                 PACKET_COST + packet.data.as_ref().map_or(0, |data| data.get().len()) + attachments
             }
-            Self::Disconnected(..) | Self::Drained => PACKET_COST,
+            Self::Message(Ok(message)) => PACKET_COST + message.body.get().len(),
+            Self::Message(Err(_)) | Self::Disconnected(..) | Self::Drained | Self::Opened(_) => {
+                PACKET_COST
+            }
         }
     }
 }
@@ -101,6 +108,24 @@ impl Client {
         }
     }
 
+    /// The one socket of a plain client.
+    pub(crate) fn open_plain(&self, session: &Arc<Session>) {
+        let Some(hub) = session.gateway.hub("/") else { return };
+        let socket = Socket::new(session, hub);
+        // If the connection has ended already, nobody needs to hear of it.
+        if self.admit(&socket).is_ok() {
+            self.push(session, Work::Opened(socket));
+        }
+    }
+
+    pub(crate) fn receive_plain(
+        &self,
+        session: &Arc<Session>,
+        message: Result<PlainMessage, PlainError>,
+    ) {
+        self.push(session, Work::Message(message));
+    }
+
     fn acknowledge(&self, packet: Packet) -> Result<(), ()> {
         let namespace = packet.namespace.as_str();
         match (self.socket(namespace), packet.ack) {
@@ -114,7 +139,7 @@ impl Client {
     pub(super) fn push(&self, session: &Arc<Session>, work: Work) {
         // What a client sent is handled where it was read. An end may come from anywhere, from inside another
         // connection's handler too, whose locks its own handler may want: it gets a task.
-        let here = matches!(work, Work::Packet(_));
+        let here = matches!(work, Work::Packet(_) | Work::Message(_) | Work::Opened(_));
         let idle = {
             let mut state = self.0.lock();
             state.work_bytes += work.cost();
@@ -188,7 +213,7 @@ impl Client {
             }
             state.sockets.is_empty()
         };
-        if last {
+        if last && !socket.is_plain() {
             socket.session().await_namespace();
         }
     }

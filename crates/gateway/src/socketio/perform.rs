@@ -9,6 +9,7 @@ use crate::engine::{Ending, Session};
 use crate::frame::Frame;
 use crate::hub::Hub;
 use crate::namespace::{ConnectError, Event, SendError};
+use crate::plain::{PlainError, PlainMessage};
 use crate::reason::DisconnectReason;
 
 use super::ack::AckSender;
@@ -28,13 +29,38 @@ pub(super) async fn perform(session: &Arc<Session>, work: Work) {
         },
         Work::Disconnected(socket, reason) => {
             session.client.remove(&socket);
-            socket.hub().handler.disconnected(&socket, reason);
+            match socket.plain() {
+                Some(plain) => plain.closed(&socket, reason),
+                None => socket.hub().handler.disconnected(&socket, reason),
+            }
         }
         Work::Drained => {
             for socket in session.client.all() {
-                socket.hub().handler.drained(&socket).await;
+                match socket.plain() {
+                    Some(plain) => plain.drained(&socket).await,
+                    None => socket.hub().handler.drained(&socket).await,
+                }
             }
         }
+        Work::Opened(socket) => {
+            if let Some(plain) = socket.plain() {
+                plain.opened(&socket).await;
+            }
+        }
+        Work::Message(message) => plain_message(session, message).await,
+    }
+}
+
+async fn plain_message(session: &Arc<Session>, message: Result<PlainMessage, PlainError>) {
+    // None after it was sent away.
+    let Some(socket) = session.client.all().pop().filter(|socket| !socket.is_dismissed()) else {
+        return;
+    };
+    if let Ok(message) = &message {
+        session.gateway.metrics.message_received(&message.kind);
+    }
+    if let Some(plain) = socket.plain() {
+        plain.message(&socket, message).await;
     }
 }
 

@@ -16,6 +16,7 @@ use crate::handshake::Handshake;
 use crate::hub::{Hub, Memberships};
 use crate::id::Id;
 use crate::namespace::{AckError, SendError};
+use crate::plain::Plain;
 use crate::reason::DisconnectReason;
 
 use super::ack::Waiting;
@@ -28,7 +29,7 @@ const GONE: u8 = 2;
 /// Gone because we sent it away.
 const DISMISSED: u8 = 3;
 
-/// A client in one namespace.
+/// A client in one namespace, or a plain WebSocket client in the rooms of `/`.
 pub struct Socket {
     id: Id,
     state: AtomicU8,
@@ -77,7 +78,7 @@ impl Socket {
         &self.hub
     }
 
-    /// "websocket" or "polling", now.
+    /// "websocket" or "polling", now; "ws" for a plain client.
     pub fn transport(&self) -> &'static str {
         self.session.transport()
     }
@@ -94,7 +95,10 @@ impl Socket {
     /// Sends an event. Everything emitted to a socket, from here or by a broadcast, arrives in the order of
     /// the calls.
     pub fn emit(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
-        self.send_packet(&frame.in_namespace(&self.hub.name))?;
+        match self.is_plain() {
+            true => self.send_packet(frame.plain())?,
+            false => self.send_packet(&frame.in_namespace(&self.hub.name))?,
+        }
         self.session.gateway.metrics.message_sent(frame.name(), 1);
         Ok(())
     }
@@ -116,16 +120,41 @@ impl Socket {
     }
 
     pub(crate) fn overflowed(self: &Arc<Self>) {
-        self.hub.handler.overflowed(self);
+        match self.plain() {
+            Some(plain) => plain.overflowed(self),
+            None => self.hub.handler.overflowed(self),
+        }
     }
 
-    /// Sends an event and waits for its acknowledgement. `args` are JSON texts.
+    /// Whether this is a client of the plain WebSocket endpoint.
+    pub fn is_plain(&self) -> bool {
+        self.session.is_plain()
+    }
+
+    /// The endpoint's behaviour, if this is a client of it.
+    pub(super) fn plain(&self) -> Option<&Arc<dyn Plain>> {
+        self.session.gateway.plain.as_ref().filter(|_| self.is_plain())
+    }
+
+    /// For a plain client: it is known who this is. From now on it may stay, is found by its id, and gets what
+    /// everyone gets.
+    pub fn authenticated(self: &Arc<Self>) {
+        if self.is_plain() && self.session.stop_awaiting() && self.is_connected() {
+            self.hub.admit(self);
+        }
+    }
+
+    /// Sends an event and waits for its acknowledgement. `args` are JSON texts. A plain client
+    /// cannot acknowledge: it counts as closed.
     pub async fn emit_with_ack(
         self: &Arc<Self>,
         name: &str,
         args: &[&str],
         timeout: Duration,
     ) -> Result<Vec<Box<RawValue>>, AckError> {
+        if self.is_plain() {
+            return Err(AckError::Closed);
+        }
         let (id, answered) = self.waiting.begin().ok_or(AckError::Closed)?;
         // Also if the caller gives up and drops this future.
         let _forget = Forget { socket: self, id };
@@ -174,10 +203,10 @@ impl Socket {
     }
 
     /// Sends a DISCONNECT packet: the client leaves the namespace and does not come back by itself.
-    /// With `close_transport` the whole connection ends after it.
+    /// With `close_transport` the whole connection ends after it, as that of a plain client always does.
     pub fn disconnect(self: &Arc<Self>, close_transport: bool) {
         let before = self.state.swap(DISMISSED, Ordering::AcqRel);
-        if before < GONE {
+        if before < GONE && !self.is_plain() {
             let packet = socketio::encode_disconnect(&self.hub.name);
             // If it cannot even take this, the close below or its deadline will tell it.
             let _ = self.session.emit(&Frame::text(&["4", &packet]));
@@ -192,9 +221,14 @@ impl Socket {
                 Work::Disconnected(self.clone(), DisconnectReason::ServerDisconnect),
             );
         }
-        if close_transport {
+        if close_transport || self.is_plain() {
             self.session.close(DisconnectReason::ServerDisconnect, Ending::Flush);
         }
+    }
+
+    /// Closes the WebSocket with a code and a reason of your own, after what is queued was sent.
+    pub fn close(&self, code: u16, reason: &str) {
+        self.session.close_with(DisconnectReason::ServerDisconnect, Ending::Flush, code, reason);
     }
 
     /// Closes the connection without a DISCONNECT packet: clients reconnect by themselves.

@@ -16,6 +16,7 @@ mod handshake;
 mod heartbeat;
 mod hostile;
 mod namespace;
+mod plain;
 mod polling;
 mod room;
 mod serve;

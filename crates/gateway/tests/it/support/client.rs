@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
@@ -39,6 +40,25 @@ impl Ws {
         let url = format!("ws://{address}/socket.io/?{query}");
         let (stream, _) = within(connect_async_with_config(url, None, true)).await?;
         Ok(Self { stream })
+    }
+
+    pub async fn try_plain(address: SocketAddr, path: &str) -> Result<Self, tungstenite::Error> {
+        let url = format!("ws://{address}{path}");
+        let (stream, _) = within(connect_async_with_config(url, None, true)).await?;
+        Ok(Self { stream })
+    }
+
+    /// A plain WebSocket, without anything above it.
+    pub async fn plain(server: &Server, path: &str) -> Self {
+        Self::try_plain(server.address, path).await.expect("a WebSocket")
+    }
+
+    /// A WebSocket whose frames are written by hand.
+    pub async fn plain_raw(server: &Server, path: &str) -> Raw {
+        match Self::plain(server, path).await.stream.into_inner() {
+            MaybeTlsStream::Plain(stream) => Raw(stream),
+            _ => unreachable!("no TLS here"),
+        }
     }
 
     /// A session that has got its open packet.
@@ -133,6 +153,23 @@ impl Ws {
 
     pub async fn close(mut self) {
         let _ = within(self.stream.close(None)).await;
+    }
+}
+
+/// A TCP stream that was made a WebSocket.
+pub struct Raw(TcpStream);
+
+impl Raw {
+    pub async fn send(&mut self, bytes: &[u8]) {
+        within(self.0.write_all(bytes)).await.expect("sent");
+    }
+
+    /// Reads to the end; the code of the close frame, which comes last and has a short reason.
+    pub async fn close_code(&mut self) -> u16 {
+        let mut bytes = Vec::new();
+        within(self.0.read_to_end(&mut bytes)).await.expect("closed properly");
+        let at = bytes.iter().position(|byte| *byte == 0x88).expect("a close frame");
+        u16::from_be_bytes([bytes[at + 2], bytes[at + 3]])
     }
 }
 

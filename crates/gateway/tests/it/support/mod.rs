@@ -1,6 +1,7 @@
 //! A server to test and clients to test it with.
 
 mod client;
+mod plain;
 mod recorder;
 mod server;
 

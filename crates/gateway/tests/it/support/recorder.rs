@@ -6,7 +6,7 @@ use parking_lot::Mutex as Lock;
 use serde_json::json;
 use serde_json::value::RawValue;
 use tidings_gateway::{
-    ConnectError, DisconnectReason, Event, Frame, Gateway, Namespace, Socket, Target,
+    ConnectError, DisconnectReason, Event, Frame, Gateway, Namespace, PlainError, Socket, Target,
 };
 use tokio::sync::{Mutex, Notify, mpsc};
 
@@ -20,6 +20,9 @@ pub enum Call {
     Event(String, String),
     Disconnected(DisconnectReason),
     Overflowed,
+    /// Of a plain client.
+    Message(String, String),
+    Bad(PlainError),
     Drained,
     /// The end of something that waited inside a handler.
     Done(String),
@@ -51,7 +54,7 @@ impl Recorder {
         let _ = self.gateway.set(gateway.clone());
     }
 
-    fn record(&self, call: Call) {
+    pub(super) fn record(&self, call: Call) {
         let _ = self.calls.send(call);
     }
 

@@ -36,9 +36,26 @@ impl Server {
         Self::build(config, |builder| builder)
     }
 
+    /// As `with`, for plain clients too.
+    pub fn plain(config: Config) -> Self {
+        Self::plain_with(config, |builder| builder)
+    }
+
+    pub fn plain_with(config: Config, more: impl FnOnce(Builder) -> Builder) -> Self {
+        let recorder = Recorder::new();
+        Self::serving(recorder.clone(), config, |builder| more(builder.plain(recorder)))
+    }
+
     /// Serves `/` and `/custom` with a [`Recorder`], and whatever `more` adds.
     pub fn build(config: Config, more: impl FnOnce(Builder) -> Builder) -> Self {
-        let recorder = Recorder::new();
+        Self::serving(Recorder::new(), config, more)
+    }
+
+    fn serving(
+        recorder: Arc<Recorder>,
+        config: Config,
+        more: impl FnOnce(Builder) -> Builder,
+    ) -> Self {
         let builder = Gateway::builder(config)
             .namespace("/", recorder.clone())
             .namespace("/custom", recorder.clone());

@@ -2,81 +2,40 @@
 //!
 //! The encoding is that of a WebSocket frame, header and payload; long-polling cuts the header off again
 //! (see [`crate::out`]). So a queue can outlive an upgrade, and a broadcast is encoded once whatever its
-//! recipients use. A frame is a `prefix`, which may differ per recipient, and a `body`, which is shared.
+//! recipients use. A frame is a `prefix`, which may differ per recipient, and a `body`, which is shared; a `suffix` of
+//! a few bytes may follow. For plain WebSocket clients it has a second encoding ([`plain`]).
+
+mod plain;
+mod prefix;
+mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tidings_protocol::websocket::{self, Opcode};
 
-/// Longest prefix kept inside the frame: a WebSocket header, `42["notification",` and the fields of one
-/// recipient fit, so that an announcement allocates nothing per recipient.
-const INLINE: usize = 152;
-
-#[derive(Clone)]
-enum Prefix {
-    Inline(u8, [u8; INLINE]),
-    Heap(Box<[u8]>),
-}
-
-impl Prefix {
-    const EMPTY: Self = Self::Inline(0, [0; INLINE]);
-
-    fn concat(parts: &[&[u8]]) -> Self {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        if len > INLINE {
-            return Self::Heap(parts.concat().into());
-        }
-        let mut bytes = [0; INLINE];
-        let mut at = 0;
-        for part in parts {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
-        }
-        Self::Inline(len as u8, bytes)
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Inline(len, bytes) => &bytes[..usize::from(*len)],
-            Self::Heap(bytes) => bytes,
-        }
-    }
-}
-
-/// The part of an event that all its recipients share: the end of its last argument and everything after.
-/// Built once per message, however many heads are put before it.
-#[derive(Clone, Debug)]
-pub struct Tail(Bytes);
-
-impl Tail {
-    /// `json` is everything after the head, without the bracket that closes the arguments.
-    pub fn new(json: &str) -> Self {
-        let mut bytes = Vec::with_capacity(json.len() + 1);
-        bytes.extend_from_slice(json.as_bytes());
-        bytes.push(b']');
-        Self(bytes.into())
-    }
-
-    pub fn len(&self) -> usize {
-        self.0.len() - 1
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+use plain::Rest;
+use prefix::{Prefix, Suffix};
+pub use tail::Tail;
 
 /// An encoded packet. Cheap to clone; see the module's description.
 #[derive(Clone)]
 pub struct Frame {
     prefix: Prefix,
     body: Bytes,
+    suffix: Suffix,
     /// Each a complete WebSocket frame of its own, to be sent right after the text.
     attachments: Option<Arc<[Bytes]>>,
     /// Length of `42`, of the quoted name, for metrics and to find where a namespace goes.
     name: u16,
+    rest: Rest,
+    /// The key under which plain clients find the argument.
+    key: Option<&'static str>,
+    /// The encoding for plain clients, once one of them was sent it.
+    plain: OnceLock<Arc<Frame>>,
 }
 
 impl Frame {
@@ -96,14 +55,25 @@ impl Frame {
     }
 
     /// An event whose text is `42["name",` + head + tail + `]`: `head` holds what differs per recipient
-    /// and is copied into the frame, `tail` is shared.
+    /// and is copied into the frame, `tail` is shared. Plain clients see one object if `head` opens it and `tail`
+    /// closes it.
     pub fn event_with_head(name: &str, head: &str, tail: &Tail) -> Self {
         let name = quoted(name);
-        let length = 4 + name.len() + head.len() + tail.0.len();
+        let length = 4 + name.len() + head.len() + tail.bytes.len();
         let header = websocket::header(Opcode::Text, length);
         let prefix =
             Prefix::concat(&[header.as_slice(), b"42[", name.as_bytes(), b",", head.as_bytes()]);
-        Self { prefix, body: tail.0.clone(), attachments: None, name: short(name.len()) }
+        let shared = Self::shared(tail.bytes.clone(), name.len());
+        Self { prefix, rest: tail.rest, ..shared }
+    }
+
+    /// Plain clients get the event's one argument as the member `key` of their object, instead of its fields beside
+    /// `type`: for arguments that have a field `type` of their own.
+    #[must_use]
+    pub fn under_key(mut self, key: &'static str) -> Self {
+        self.key = Some(key);
+        self.plain = OnceLock::new();
+        self
     }
 
     /// The same event with binary attachments; its arguments hold `{"_placeholder":true,"num":n}` for each.
@@ -145,7 +115,16 @@ impl Frame {
     }
 
     fn shared(body: Bytes, name: usize) -> Self {
-        Self { prefix: Prefix::EMPTY, body, attachments: None, name: short(name) }
+        Self {
+            prefix: Prefix::EMPTY,
+            body,
+            suffix: Suffix::EMPTY,
+            attachments: None,
+            name: short(name),
+            rest: Rest::Other,
+            key: None,
+            plain: OnceLock::new(),
+        }
     }
 
     /// The event's name as it stands in the JSON text; empty for anything but an event.
@@ -181,6 +160,7 @@ impl Frame {
         let (prefix, body) = (self.prefix.as_slice(), &self.body);
         let length = self.payload_length() + start.len() - cut;
         let mut frame = self.clone();
+        frame.plain = OnceLock::new();
         if prefix.is_empty() {
             let mut whole = framed(Opcode::Text, length);
             whole.extend_from_slice(start.as_bytes());
@@ -197,7 +177,7 @@ impl Frame {
     fn payload_length(&self) -> usize {
         let prefix = self.prefix.as_slice();
         let first = if prefix.is_empty() { &self.body[..] } else { prefix };
-        prefix.len() + self.body.len() - header_length(first)
+        prefix.len() + self.body.len() + self.suffix().len() - header_length(first)
     }
 
     /// The start of the text, without the header: all of it unless the frame has a head.
@@ -215,6 +195,10 @@ impl Frame {
         &self.body
     }
 
+    pub(crate) fn suffix(&self) -> &[u8] {
+        self.suffix.as_slice()
+    }
+
     pub(crate) fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
     }
@@ -222,7 +206,7 @@ impl Frame {
     /// Everything that goes on the wire, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let attachments = self.attachments().iter().map(|bytes| &bytes[..]);
-        [self.prefix.as_slice(), &self.body[..]].into_iter().chain(attachments)
+        [self.prefix(), &self.body[..], self.suffix()].into_iter().chain(attachments)
     }
 }
 
@@ -260,61 +244,4 @@ fn quoted(name: &str) -> String {
 
 fn short(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn text(frame: &Frame) -> String {
-        let bytes: Vec<u8> = frame.prefix().iter().chain(frame.body().iter()).copied().collect();
-        let at = header_length(&bytes);
-        let length = match bytes[1] {
-            126 => usize::from(u16::from_be_bytes([bytes[2], bytes[3]])),
-            127 => u64::from_be_bytes(bytes[2..10].try_into().expect("eight bytes")) as usize,
-            short => usize::from(short),
-        };
-        assert_eq!(bytes.len() - at, length, "the header tells the payload's length");
-        String::from_utf8(bytes[at..].to_vec()).expect("text")
-    }
-
-    #[test]
-    fn events_in_both_shapes_and_every_namespace() {
-        let plain = Frame::event("like", &["1", r#"{"a":2}"#]);
-        assert_eq!(text(&plain), r#"42["like",1,{"a":2}]"#);
-        assert_eq!(plain.name(), "like");
-        assert_eq!(text(&plain.in_namespace("/custom")), r#"42/custom,["like",1,{"a":2}]"#);
-        assert_eq!(plain.in_namespace("/custom").name(), "like");
-        assert_eq!(text(&Frame::event("none", &[])), r#"42["none"]"#);
-        assert_eq!(text(&Frame::event("\"q\"", &[])), r#"42["\"q\""]"#);
-
-        let tail = Tail::new(r#""title":"x"}"#);
-        let headed = Frame::event_with_head("n", r#"{"seq":1,"#, &tail);
-        assert_eq!(text(&headed), r#"42["n",{"seq":1,"title":"x"}]"#);
-        assert_eq!(headed.name(), "n");
-        assert_eq!(text(&headed.in_namespace("/a")), r#"42/a,["n",{"seq":1,"title":"x"}]"#);
-        assert_eq!(headed.body().as_ptr(), tail.0.as_ptr(), "the tail is not copied");
-    }
-
-    #[test]
-    fn long_heads_and_long_bodies() {
-        let head = format!("\"{}", "h".repeat(400));
-        let frame = Frame::event_with_head("n", &head, &Tail::new("\""));
-        assert_eq!(text(&frame), format!("42[\"n\",{head}\"]"));
-        let long = "1".repeat(70_000);
-        assert_eq!(text(&Frame::event("n", &[&long])), format!("42[\"n\",{long}]"));
-    }
-
-    #[test]
-    fn attachments_follow_their_text() {
-        let frame = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
-            .with_attachments(&[Bytes::from_static(&[1, 2])]);
-        assert_eq!(text(&frame), r#"451-["b",{"_placeholder":true,"num":0}]"#);
-        assert_eq!(frame.attachments(), [Bytes::from_static(&[0x82, 2, 1, 2])]);
-        assert_eq!(
-            text(&frame.in_namespace("/a")),
-            r#"451-/a,["b",{"_placeholder":true,"num":0}]"#
-        );
-        assert_eq!(frame.len(), frame.parts().map(<[u8]>::len).sum::<usize>());
-    }
 }
