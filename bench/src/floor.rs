@@ -1,14 +1,19 @@
 //! The floors: what the kernel and the disk charge for the same work without a server.
 
 use std::{
+    cell::RefCell,
     fs::{self, OpenOptions},
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::fs::FileExt as _,
     path::Path,
-    time::Instant,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tidings_protocol::websocket::{self, Opcode};
+use tokio::task::JoinHandle;
 
 use crate::stats::Samples;
 
@@ -71,6 +76,46 @@ pub fn sync_rate(dir: &Path, count: usize, grown: bool) -> anyhow::Result<Sample
     }
     fs::remove_file(path)?;
     Ok(samples)
+}
+
+/// Pause between two writes of a [`DiskWatch`].
+const WATCH: Duration = Duration::from_millis(20);
+
+/// Syncs a page now and then while something else is measured: when the disk stalls, and with
+/// it every durable write, it shows here.
+pub struct DiskWatch {
+    samples: Rc<RefCell<Samples>>,
+    task: JoinHandle<()>,
+}
+
+impl DiskWatch {
+    pub fn start(dir: &Path) -> anyhow::Result<Self> {
+        let path = dir.join("disk-watch");
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        file.write_all(&[0x5a; PAGE])?;
+        file.sync_all()?;
+        let samples = Rc::<RefCell<Samples>>::default();
+        let (file, seen) = (Arc::new(file), Rc::clone(&samples));
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                tokio::time::sleep(WATCH).await;
+                let file = Arc::clone(&file);
+                let synced = tokio::task::spawn_blocking(move || {
+                    let start = Instant::now();
+                    file.write_all_at(&[0xa5; PAGE], 0).and_then(|()| file.sync_data())?;
+                    std::io::Result::Ok(start.elapsed())
+                });
+                let Ok(Ok(took)) = synced.await else { return };
+                seen.borrow_mut().add(took);
+            }
+        });
+        Ok(Self { samples, task })
+    }
+
+    pub fn stop(self) -> Samples {
+        self.task.abort();
+        self.samples.take()
+    }
 }
 
 #[cfg(test)]

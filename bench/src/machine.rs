@@ -56,6 +56,40 @@ fn socket_io_version(peer: &Path) -> String {
     package["version"].as_str().unwrap_or("unknown").to_owned()
 }
 
+/// Processor time so far, in ticks.
+pub struct Usage {
+    /// Of all cores together, idle or not.
+    total: f64,
+    busy: f64,
+    /// Of this process and of the servers that it has ended.
+    ours: f64,
+}
+
+impl Usage {
+    pub fn now() -> Self {
+        let all = read("/proc/stat");
+        // cpu user nice system idle iowait irq softirq steal …
+        let line = all.lines().next().unwrap_or_default();
+        let ticks: Vec<f64> =
+            line.split_whitespace().skip(1).take(8).filter_map(|t| t.parse().ok()).collect();
+        let total: f64 = ticks.iter().sum();
+        let idle: f64 = ticks.iter().skip(3).take(2).sum();
+        let own = read("/proc/self/stat");
+        let fields = own.rsplit_once(')').map_or("", |(_, fields)| fields);
+        // User and system time, our own and that of children.
+        let ours = fields.split_whitespace().skip(11).take(4);
+        let ours = ours.filter_map(|t| t.parse::<f64>().ok()).sum();
+        Self { total, busy: total - idle, ours }
+    }
+
+    /// The share of the machine, in percent, that others have taken since then.
+    pub fn of_others(&self) -> f64 {
+        let now = Self::now();
+        let others = (now.busy - self.busy) - (now.ours - self.ours);
+        (others / (now.total - self.total).max(1.0) * 100.0).max(0.0)
+    }
+}
+
 /// Files that this process, and with it the servers that it starts, may open.
 pub fn open_files() -> usize {
     let limits = read("/proc/self/limits");

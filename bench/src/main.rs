@@ -23,6 +23,7 @@ use tokio::{
     task::LocalSet,
 };
 
+use machine::Usage;
 use options::{Options, Plan, Role, Scenario};
 use process::Stage;
 use report::Section;
@@ -60,7 +61,13 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         Scenario::Memory,
     ] {
         if options.wants(scenario) {
-            let section = measure(scenario, &stage, &plan).await?.markdown();
+            let usage = Usage::now();
+            let mut section = measure(scenario, &stage, &plan).await?;
+            section.notes.push(format!(
+                "Meanwhile everything else on the machine took {:.0} % of its processors.",
+                usage.of_others()
+            ));
+            let section = section.markdown();
             print!("{section}");
             report.push_str(&section);
         }

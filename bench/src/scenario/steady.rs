@@ -10,10 +10,11 @@ use std::{
 use super::{Dice, draft, row, users};
 use crate::{
     client::{Crowd, Pool, Receipt},
+    floor::DiskWatch,
     options::Plan,
     process::{Server, Stage},
-    report::{Section, Table, ratio},
-    stats::Samples,
+    report::{Section, Table, figure, ratio},
+    stats::{Samples, millis},
 };
 
 /// For the last ones to arrive.
@@ -50,9 +51,15 @@ pub async fn steady(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
     ];
     let mut table = Table::new(&columns);
     let server = stage.tidings().await?;
+    let watch = DiskWatch::start(&stage.dir)?;
     let tidings = stream(&server, plan).await?;
+    let disk = watch.stop();
     server.stop().await?;
     table.row(tidings.row("Tidings (each committed first)"));
+    let mut cells = row("floor: the disk meanwhile", disk.summary());
+    cells.splice(1..1, [disk.len().to_string(), "–".into(), "–".into()]);
+    cells.push(figure(millis(disk.max())));
+    table.row(cells);
     if let Some(server) = stage.peer().await? {
         let peer = stream(&server, plan).await?;
         server.stop().await?;
@@ -67,6 +74,7 @@ pub async fn steady(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
             "{} s, POSTs at fixed times whatever the server does, on connections that are kept; from the POST sent to the receipt on the user's socket. \"POST\" is the time to its answer.",
             plan.steady_seconds
         ),
+        "The floor is a write of 4 KB with fdatasync every 20 ms while Tidings is measured: if the disk stalls, so does everything that has to be durable.".into(),
         format!(
             "Not accepted: {}; to the wrong user: {}. CPU is the server's share of its core.",
             tidings.refused, tidings.astray
@@ -143,7 +151,7 @@ impl Outcome {
 
     fn figures(&self) -> [f64; 6] {
         let [p50, p95, p99] = self.latency.summary();
-        let max = crate::stats::millis(self.latency.max());
+        let max = millis(self.latency.max());
         let [answer, ..] = self.answer.summary();
         [p50, p95, p99, max, answer, self.cpu]
     }
