@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    hash::Hash,
     sync::Arc,
 };
 
@@ -11,6 +12,7 @@ use tidings_core::{
     ids::UserId,
     inbox::InboxChange,
     ports::{Bus, BusError, BusSink},
+    room::{RoomName, RoomSignal},
 };
 
 /// What the nodes of one process have in common.
@@ -20,9 +22,35 @@ pub struct MemoryBroker {
 }
 
 struct Node {
-    /// How many subscriptions each user has.
-    users: Mutex<HashMap<UserId, usize>>,
+    users: Subscriptions<UserId>,
+    rooms: Subscriptions<RoomName>,
     sink: Arc<dyn BusSink>,
+}
+
+/// How many subscriptions each user or room has.
+struct Subscriptions<K>(Mutex<HashMap<K, usize>>);
+
+impl<K: Eq + Hash + Clone> Subscriptions<K> {
+    fn new() -> Self {
+        Self(Mutex::default())
+    }
+
+    fn contains(&self, key: &K) -> bool {
+        self.0.lock().contains_key(key)
+    }
+
+    fn add(&self, key: &K) {
+        *self.0.lock().entry(key.clone()).or_default() += 1;
+    }
+
+    fn give_back(&self, key: &K) {
+        if let Entry::Occupied(mut count) = self.0.lock().entry(key.clone()) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
 }
 
 /// One node's end of the bus.
@@ -32,9 +60,10 @@ pub struct MemoryBus {
 }
 
 impl MemoryBroker {
-    /// Adds a node; `sink` hears of the users that it subscribes to.
+    /// Adds a node; `sink` hears of the users and rooms that it subscribes to.
     pub fn join(self: &Arc<Self>, sink: Arc<dyn BusSink>) -> MemoryBus {
-        let node = Arc::new(Node { users: Mutex::default(), sink });
+        let node =
+            Arc::new(Node { users: Subscriptions::new(), rooms: Subscriptions::new(), sink });
         self.nodes.write().push(Arc::clone(&node));
         MemoryBus { broker: Arc::clone(self), node }
     }
@@ -51,28 +80,37 @@ impl Bus for MemoryBus {
     async fn publish(&self, changes: &[Arc<InboxChange>]) -> Result<(), BusError> {
         let nodes = self.broker.nodes.read();
         for change in changes {
-            for node in nodes.iter() {
-                let wanted = node.users.lock().contains_key(&change.user);
-                if wanted {
-                    node.sink.receive(Arc::clone(change));
-                }
+            for node in nodes.iter().filter(|node| node.users.contains(&change.user)) {
+                node.sink.receive(Arc::clone(change));
             }
         }
         Ok(())
     }
 
     async fn subscribe(&self, user: &UserId) -> Result<(), BusError> {
-        *self.node.users.lock().entry(user.clone()).or_default() += 1;
+        self.node.users.add(user);
         Ok(())
     }
 
     fn unsubscribe(&self, user: &UserId) {
-        if let Entry::Occupied(mut count) = self.node.users.lock().entry(user.clone()) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        self.node.users.give_back(user);
+    }
+
+    async fn publish_room(&self, signal: &Arc<RoomSignal>) -> Result<(), BusError> {
+        let nodes = self.broker.nodes.read();
+        for node in nodes.iter().filter(|node| node.rooms.contains(signal.room())) {
+            node.sink.receive_room(Arc::clone(signal));
         }
+        Ok(())
+    }
+
+    async fn subscribe_room(&self, room: &RoomName) -> Result<(), BusError> {
+        self.node.rooms.add(room);
+        Ok(())
+    }
+
+    fn unsubscribe_room(&self, room: &RoomName) {
+        self.node.rooms.give_back(room);
     }
 }
 
@@ -82,11 +120,18 @@ mod tests {
     use tidings_core::{ids::Rev, inbox::ChangeKind, time::Timestamp};
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<(UserId, Rev)>>);
+    struct Heard {
+        changes: Mutex<Vec<(UserId, Rev)>>,
+        signals: Mutex<Vec<Arc<RoomSignal>>>,
+    }
 
     impl BusSink for Heard {
         fn receive(&self, change: Arc<InboxChange>) {
-            self.0.lock().push((change.user.clone(), change.rev));
+            self.changes.lock().push((change.user.clone(), change.rev));
+        }
+
+        fn receive_room(&self, signal: Arc<RoomSignal>) {
+            self.signals.lock().push(signal);
         }
     }
 
@@ -101,6 +146,10 @@ mod tests {
         })
     }
 
+    fn lost(room: &RoomName) -> Arc<RoomSignal> {
+        Arc::new(RoomSignal::MembershipLost { room: room.clone(), users: vec![] })
+    }
+
     #[tokio::test]
     async fn nodes_hear_of_the_users_they_subscribe_to_and_in_order() {
         let broker = Arc::new(MemoryBroker::default());
@@ -112,7 +161,31 @@ mod tests {
         bus.publish(&[change(&alice, 1), change(&bob, 1), change(&alice, 2)]).await.unwrap();
         other.unsubscribe(&alice);
         bus.publish(&[change(&alice, 3)]).await.unwrap();
-        assert!(here.0.lock().is_empty());
-        assert_eq!(*there.0.lock(), [(alice.clone(), Rev(1)), (alice, Rev(2))]);
+        assert!(here.changes.lock().is_empty());
+        assert_eq!(*there.changes.lock(), [(alice.clone(), Rev(1)), (alice, Rev(2))]);
+    }
+
+    #[tokio::test]
+    async fn nodes_hear_of_a_room_until_its_last_subscription_is_given_back() {
+        let broker = Arc::new(MemoryBroker::default());
+        let (here, there) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
+        let bus = broker.join(here.clone());
+        let other = broker.join(there.clone());
+        let (one, two) = (RoomName::parse("post:1").unwrap(), RoomName::parse("post:2").unwrap());
+        other.subscribe_room(&one).await.unwrap();
+        other.subscribe_room(&one).await.unwrap();
+        let signals = [lost(&one), lost(&two), lost(&one), lost(&one)];
+        bus.publish_room(&signals[0]).await.unwrap();
+        bus.publish_room(&signals[1]).await.unwrap();
+        other.unsubscribe_room(&one);
+        bus.publish_room(&signals[2]).await.unwrap();
+        other.unsubscribe_room(&one);
+        bus.publish_room(&signals[3]).await.unwrap();
+        assert!(here.signals.lock().is_empty());
+        let heard = there.signals.lock();
+        let same: Vec<_> =
+            signals.iter().map(|s| heard.iter().any(|h| Arc::ptr_eq(h, s))).collect();
+        assert_eq!(same, [true, false, true, false]);
+        assert!(Arc::ptr_eq(&heard[0], &signals[0]));
     }
 }

@@ -25,11 +25,23 @@ pub enum Scope {
     /// Issue user tokens.
     #[serde(rename = "tokens:write")]
     TokensWrite,
+    /// Keep the members of rooms, and speak in rooms.
+    #[serde(rename = "rooms:write")]
+    RoomsWrite,
+    /// Look at rooms and their members.
+    #[serde(rename = "rooms:read")]
+    RoomsRead,
 }
 
 impl Scope {
-    pub const ALL: [Self; 4] =
-        [Self::NotificationsWrite, Self::NotificationsRead, Self::UsersWrite, Self::TokensWrite];
+    pub const ALL: [Self; 6] = [
+        Self::NotificationsWrite,
+        Self::NotificationsRead,
+        Self::UsersWrite,
+        Self::TokensWrite,
+        Self::RoomsWrite,
+        Self::RoomsRead,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,6 +49,8 @@ impl Scope {
             Self::NotificationsRead => "notifications:read",
             Self::UsersWrite => "users:write",
             Self::TokensWrite => "tokens:write",
+            Self::RoomsWrite => "rooms:write",
+            Self::RoomsRead => "rooms:read",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod limiter;
 pub mod logging;
 pub mod metrics;
 pub mod playground;
+pub mod rooms;
 pub mod secret;
 pub mod security;
 pub mod server;

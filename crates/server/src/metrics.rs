@@ -52,7 +52,7 @@ const BUCKETS: [f64; 13] =
 
 /// Events that clients may send; every other name is counted as `other`, so that strangers
 /// cannot fill the memory with labels.
-const KNOWN_EVENTS: [&str; 13] = [
+const KNOWN_EVENTS: [&str; 18] = [
     "heartbeat",
     "notification:ack",
     "notification:read",
@@ -65,7 +65,12 @@ const KNOWN_EVENTS: [&str; 13] = [
     "notifications:sync",
     "auth:refresh",
     "room:join",
+    "room:leave",
+    "room:message",
     "subscribe",
+    "unsubscribe",
+    "subscribe:thread",
+    "unsubscribe:thread",
 ];
 
 pub struct Metrics {

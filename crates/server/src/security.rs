@@ -29,9 +29,9 @@ pub fn foreign_notification(user: &UserId, id: NotificationId, ip: IpAddr) {
     );
 }
 
-pub fn room_refused(user: &UserId, room: &str, ip: IpAddr) {
+pub fn room_refused(user: &UserId, room: &str, reason: &str, ip: IpAddr) {
     let room: String = room.chars().take(MAX_TEXT).collect();
-    tracing::warn!(target: "security", event = "room.refused", user_id = %user, room, %ip);
+    tracing::warn!(target: "security", event = "room.refused", user_id = %user, room, reason, %ip);
 }
 
 pub fn origin_refused(origin: &str, ip: IpAddr) {

@@ -9,6 +9,7 @@ use tidings_bus::MemoryBroker;
 use tidings_core::{
     notification_type::TypeCatalog,
     ports::{Bus, BusSink, ChangeSink, Clock, Store},
+    room::RoomCatalog,
 };
 use tidings_gateway::Gateway;
 use tidings_store_sqlite::{Options, SqliteStore};
@@ -25,7 +26,9 @@ use crate::{
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
     metrics::Metrics,
-    playground, secret,
+    playground,
+    rooms::{NodeSink, RoomHub},
+    secret,
     state::{AppState, Shared},
     workers,
 };
@@ -87,16 +90,17 @@ impl Server {
         });
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
-        let (state, gaps) = state(config, shared, join, secret)?;
+        let (state, gaps, lost) = state(config, shared, join, secret)?;
         let publisher = publisher.map(|publisher| {
             tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
         });
-        let mut background = workers::start(&state, gaps);
+        let mut background = workers::start(&state, gaps, lost);
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));
         let door = Arc::new(Door::new(&state.config));
         let gateway = gateway(&state, Arc::clone(&door));
+        state.rooms.attach(gateway.clone());
         let mut router = api::router(&state);
         let mut api_key = None;
         if state.config.dev {
@@ -155,6 +159,7 @@ impl Server {
             }
         }
         lifecycle.enter(Phase::Stopping);
+        self.state.rooms.detach();
         let mut background = self.background;
         let ended = async { while background.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
@@ -240,19 +245,23 @@ fn state(
     store: Arc<dyn Store>,
     join: JoinBus,
     secret: Option<String>,
-) -> anyhow::Result<(AppState, tokio::sync::mpsc::UnboundedReceiver<tidings_core::ids::UserId>)> {
+) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = config.node_id.clone().unwrap_or_else(new_node_id);
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
-    let bus = join(hub.clone());
+    let (rooms, lost) = RoomHub::new();
+    let sink = NodeSink { inboxes: Arc::clone(&hub), rooms: Arc::clone(&rooms) };
+    let bus = join(Arc::new(sink));
     let shared = Shared {
         node_id,
         started_at: clock.now(),
         store,
         bus,
         hub,
+        rooms,
+        room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         tokens: TokenVerifier::new(&config.auth, secret.as_deref())?,
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
@@ -263,7 +272,7 @@ fn state(
         in_flight: api::InFlight::default(),
         config,
     };
-    Ok((AppState::new(shared), gaps))
+    Ok((AppState::new(shared), gaps, lost))
 }
 
 fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {

@@ -5,12 +5,13 @@ use std::{ops::Deref, sync::Arc};
 use tidings_core::{
     notification_type::TypeCatalog,
     ports::{Bus, Clock, Store},
+    room::RoomCatalog,
     time::Timestamp,
 };
 
 use crate::{
     api::InFlight, auth::TokenVerifier, config::Config, inbox::InboxHub, lifecycle::Lifecycle,
-    limiter::Limiters, metrics::Metrics,
+    limiter::Limiters, metrics::Metrics, rooms::RoomHub,
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
@@ -24,6 +25,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     pub bus: Arc<dyn Bus>,
     pub hub: Arc<InboxHub>,
+    pub rooms: Arc<RoomHub>,
+    pub room_kinds: RoomCatalog,
     pub tokens: TokenVerifier,
     /// Signs the tokens that the server itself issues, if it has a shared secret.
     pub signing_secret: Option<String>,

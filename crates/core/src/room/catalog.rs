@@ -42,6 +42,9 @@ pub struct RoomKind {
     pub rule: Rule,
     #[serde(default = "default_size")]
     pub max_members: usize,
+    /// Who is in the room may speak to the others (`room:message`), without a permission.
+    #[serde(default)]
+    pub clients_may_send: bool,
     /// Ask the application (`authorization.url`) about who is no member by then.
     #[serde(default)]
     pub ask_application: bool,
@@ -60,6 +63,7 @@ impl RoomKind {
         Self {
             rule,
             max_members,
+            clients_may_send: false,
             ask_application: false,
             when_down: WhenDown::Refuse,
             history: None,

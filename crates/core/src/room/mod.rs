@@ -3,6 +3,7 @@
 
 mod access;
 mod catalog;
+mod event;
 mod glob;
 
 use std::fmt;
@@ -11,6 +12,9 @@ use serde::Serialize;
 
 pub use access::{AccessClaims, Grant, Refusal, Verdict, decide};
 pub use catalog::{History, RoomCatalog, RoomKind, Rule, WhenDown};
+pub use event::{
+    Audience, Except, InvalidEventName, MAX_AUDIENCES, RoomEvent, RoomSignal, check_event_name,
+};
 pub use glob::matches as glob_matches;
 
 use crate::ids::{InvalidId, RoomId, UserId};

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tidings_core::room::Rule;
+
 use super::Config;
 
 /// Shortest secret for HMAC signatures: as long as the shortest hash (RFC 7518 §3.2).
@@ -20,6 +22,7 @@ pub fn check(config: &Config) -> Vec<String> {
     check_gateway(config, &mut need);
     check_limits(config, &mut need);
     check_http(config, &mut need);
+    check_rooms(config, &mut need);
     if config.dev {
         need(
             config.host.is_loopback(),
@@ -120,10 +123,35 @@ fn check_limits(config: &Config, need: &mut impl FnMut(bool, &str)) {
     need(limits.connections_per_ip >= 1, "limits.connections_per_ip: must be at least 1");
     need(limits.connects_per_ip >= 1, "limits.connects_per_ip: must be at least 1");
     need(limits.client_messages >= 1, "limits.client_messages: must be at least 1");
+    need(limits.rooms_per_connection >= 1, "limits.rooms_per_connection: must be at least 1");
+    need(
+        (1..=limits.request_body).contains(&limits.event_data),
+        "limits.event_data: must be at least 1 and not larger than limits.request_body",
+    );
     need(
         limits.notification_data <= limits.request_body,
         "limits.notification_data: must not be larger than limits.request_body",
     );
+}
+
+fn check_rooms(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    for (name, kind) in &config.rooms {
+        let fine = (1..=32).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        let mut need = |ok, problem| need(ok, &format!("rooms.{name}{problem}"));
+        need(fine, ": the name of a kind has 1 to 32 small letters, digits and -");
+        need(
+            name != "user" || kind.rule == Rule::Own,
+            ".rule: a user's room is the user's own; declare another kind",
+        );
+        need(kind.rule != Rule::Role(String::new()), ".rule: name the role");
+        need(kind.max_members >= 1, ".max_members: must be at least 1");
+        need(
+            !kind.ask_application,
+            ".ask_application: this version does not ask the application; leave it out",
+        );
+        need(kind.history.is_none(), ".history: this version keeps none; leave it out");
+    }
 }
 
 fn check_http(config: &Config, need: &mut impl FnMut(bool, &str)) {

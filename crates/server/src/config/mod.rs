@@ -10,7 +10,10 @@ mod load;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tidings_core::notification_type::TypeSpec;
+use tidings_core::{
+    notification_type::TypeSpec,
+    room::{MAX_JOINED, RoomKind},
+};
 
 pub use check::MIN_SECRET;
 pub use check::check;
@@ -49,6 +52,8 @@ pub struct Config {
     pub log: Log,
     /// Notification types beside the built-in ones.
     pub types: BTreeMap<String, TypeSpec>,
+    /// Kinds of room beside the built-in ones, or in their place.
+    pub rooms: BTreeMap<String, RoomKind>,
 }
 
 impl Default for Config {
@@ -70,6 +75,7 @@ impl Default for Config {
             lifecycle: Lifecycle::default(),
             log: Log::default(),
             types: BTreeMap::new(),
+            rooms: BTreeMap::new(),
         }
     }
 }
@@ -196,6 +202,10 @@ pub struct Limits {
     pub idle: Duration,
     /// API requests per minute and user; 0 is no limit.
     pub user_requests: u32,
+    /// Rooms that one connection may be in, besides its user's own.
+    pub rooms_per_connection: usize,
+    /// `data` of an event in a room, in bytes.
+    pub event_data: usize,
     /// `data` of a notification, in bytes.
     pub notification_data: usize,
     /// Body of an API request, in bytes.
@@ -213,6 +223,8 @@ impl Default for Limits {
             client_messages: 100,
             idle: Duration::ZERO,
             user_requests: 600,
+            rooms_per_connection: MAX_JOINED,
+            event_data: 64 * 1024,
             notification_data: 10 * 1024,
             request_body: 1 << 20,
         }

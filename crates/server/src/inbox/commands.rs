@@ -6,18 +6,18 @@ use std::sync::Arc;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
 use tidings_core::{
-    ids::{NotificationId, Rev, UserId},
+    ids::{NotificationId, Rev},
     inbox::{InboxOp, MAX_IDS, OpOutcome, SYNC_PAGE, Sync},
     ports::StoreError,
     time::Timestamp,
 };
 
 use super::{events, open::Since, session::InboxSession};
-use crate::{auth::TokenError, security, state::AppState};
+use crate::{auth::TokenError, rooms, security, state::AppState};
 
 /// Why a command was not carried out.
 #[derive(Debug)]
-pub(super) struct CommandError {
+pub(crate) struct CommandError {
     pub(super) code: &'static str,
     pub(super) message: String,
     /// Seconds.
@@ -25,7 +25,7 @@ pub(super) struct CommandError {
 }
 
 impl CommandError {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None }
     }
 
@@ -58,7 +58,7 @@ impl From<StoreError> for CommandError {
     }
 }
 
-type Answer = Result<Value, CommandError>;
+pub(crate) type Answer = Result<Value, CommandError>;
 
 /// Commands that keep a connection healthy and do not count as messages.
 pub(super) fn is_upkeep(name: &str) -> bool {
@@ -78,14 +78,15 @@ pub(super) async fn run(
         "notification:ack" => acknowledge(state, session, parse(arg)?).await,
         "notifications:sync" => sync(state, session, parse(arg)?).await,
         "auth:refresh" => refresh(state, session, parse(arg)?).await,
-        "room:join" | "subscribe" => join(session, parse_rooms(arg)?),
         "notification:readAll" => {
             let up_to = parse_or_default::<UpTo>(arg)?.up_to;
             change(state, session, InboxOp::ReadAll { up_to }).await
         }
         _ => match op_on_ids(name) {
             Some(op) => change(state, session, op(parse::<Ids>(arg)?.check()?)).await,
-            None => Err(CommandError::new("UNKNOWN_EVENT", "There is no such event")),
+            None => rooms::commands::run(state, session, name, arg).await.unwrap_or_else(|| {
+                Err(CommandError::new("UNKNOWN_EVENT", "There is no such event"))
+            }),
         },
     }
 }
@@ -178,7 +179,7 @@ struct Refresh {
 }
 
 /// Reads an argument; the error names the field.
-pub(super) fn parse<T: DeserializeOwned>(arg: Option<&RawValue>) -> Result<T, CommandError> {
+pub(crate) fn parse<T: DeserializeOwned>(arg: Option<&RawValue>) -> Result<T, CommandError> {
     let text = arg.map_or("null", RawValue::get);
     let mut json = serde_json::Deserializer::from_str(text);
     serde_path_to_error::deserialize(&mut json).map_err(|problem| {
@@ -282,40 +283,13 @@ async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Ans
     }
     let expires_at = claims.expires_at();
     session.renew(claims);
+    if let Err(problem) = rooms::decide_again(state, session, rooms::Which::Renewed).await {
+        // Memberships are kept, and looked at again within the minute.
+        tracing::warn!(%problem, "memberships could not be read for a renewed token");
+    }
     Ok(json!({ "ok": true, "expiresAt": expires_at }))
 }
 
 fn token_error(problem: &TokenError) -> CommandError {
     CommandError::new(problem.code(), problem.to_string())
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "must be a room, {room} or a list of rooms")]
-enum Rooms {
-    One(String),
-    Several(Vec<String>),
-    Named { room: String },
-}
-
-fn parse_rooms(arg: Option<&RawValue>) -> Result<Vec<String>, CommandError> {
-    Ok(match parse::<Rooms>(arg)? {
-        Rooms::One(room) | Rooms::Named { room } => vec![room],
-        Rooms::Several(rooms) => rooms,
-    })
-}
-
-/// A user is in the own room from the start, and no other is open yet: deny by default.
-fn join(session: &InboxSession, rooms: Vec<String>) -> Answer {
-    let own = own_room(&session.user);
-    match rooms.iter().find(|room| **room != own) {
-        None => Ok(json!({ "ok": true, "rooms": rooms })),
-        Some(refused) => {
-            security::room_refused(&session.user, refused, session.socket.handshake().client_ip);
-            Err(CommandError::new("FORBIDDEN", "You may not join this room"))
-        }
-    }
-}
-
-pub(super) fn own_room(user: &UserId) -> String {
-    format!("user:{user}")
 }

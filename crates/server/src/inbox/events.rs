@@ -146,7 +146,7 @@ pub(super) fn heartbeat(now: Timestamp) -> serde_json::Value {
     json!({ "ok": true, "timestamp": now })
 }
 
-pub(super) fn event(name: &str, body: &impl Serialize) -> Frame {
+pub(crate) fn event(name: &str, body: &impl Serialize) -> Frame {
     // Plain fields into memory: cannot fail. If it ever did, an empty object would show it.
     let json = serde_json::to_string(body).unwrap_or_else(|_| "{}".to_owned());
     Frame::event(name, &[&json])

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tidings_core::{
     ids::{Rev, UserId},
     inbox::{ChangeKind, InboxChange},
-    ports::{BusSink, Clock},
+    ports::Clock,
 };
 use tidings_gateway::Frame;
 use tokio::sync::mpsc;
@@ -139,6 +139,10 @@ impl InboxHub {
         HubDelivery { hub: self, encoded: OnceCell::new() }
     }
 
+    pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
+        self.shard(user).lock().get(user).map(|entry| entry.sessions.clone()).unwrap_or_default()
+    }
+
     /// Every session for which `wanted` holds.
     pub fn sessions_where(&self, wanted: impl Fn(&InboxSession) -> bool) -> Vec<Arc<InboxSession>> {
         let mut found = Vec::new();
@@ -149,10 +153,9 @@ impl InboxHub {
         }
         found
     }
-}
 
-impl BusSink for InboxHub {
-    fn receive(&self, change: Arc<InboxChange>) {
+    /// Takes a change from the bus.
+    pub fn receive(&self, change: Arc<InboxChange>) {
         let mut shard = self.shard(&change.user).lock();
         let Some(entry) = shard.get_mut(&change.user) else { return };
         let delivery = self.delivery();

@@ -1,7 +1,7 @@
 //! Inboxes on their way to the devices: the hub that follows the bus, one session for each
 //! connected device, and the events that it speaks.
 
-mod commands;
+pub(crate) mod commands;
 pub mod events;
 mod hub;
 mod namespace;
@@ -12,5 +12,7 @@ mod session;
 
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
+pub(crate) use namespace::session_of;
 pub use publisher::{Publisher, channel as publisher_channel};
+pub use session::InboxSession;
 pub use repair::repair;

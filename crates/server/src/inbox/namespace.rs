@@ -17,7 +17,7 @@ use super::{
 use crate::{
     auth::{Claims, TokenError},
     guard::Admitted,
-    security,
+    rooms, security,
     state::AppState,
 };
 
@@ -62,6 +62,11 @@ impl InboxNamespace {
 
 fn attached(socket: &Socket) -> Option<Arc<Attached>> {
     socket.data::<Attached>()
+}
+
+/// The session of a connected client.
+pub(crate) fn session_of(socket: &Socket) -> Option<Arc<InboxSession>> {
+    attached(socket).map(|attached| Arc::clone(&attached.session))
 }
 
 /// Longest user agent in the log, in characters.
@@ -121,7 +126,7 @@ impl Namespace for InboxNamespace {
         let Some(attached) = attached(socket) else { return };
         let Some(request) = attached.request.lock().take() else { return };
         let session = &attached.session;
-        socket.join(&commands::own_room(&session.user));
+        rooms::open(&self.state, session).await;
         for displaced in self.state.hub.register(session) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
@@ -147,7 +152,10 @@ impl Namespace for InboxNamespace {
             Err(wait) => Err(CommandError::rate_limit(wait)),
         };
         let (body, failed) = match answer {
-            Ok(body) => (body, None),
+            Ok(body) => {
+                let failed = body.get("error").cloned();
+                (body, failed)
+            }
             Err(problem) => {
                 let error = problem.json();
                 (json!({ "ok": false, "error": error }), Some(error))
@@ -175,6 +183,7 @@ impl Namespace for InboxNamespace {
         }
         self.state.hub.unregister(session);
         self.state.bus.unsubscribe(&session.user);
+        rooms::close(&self.state, session);
         self.state.metrics.connection_closed();
         let seconds = self.state.clock.now().since(session.opened_at).as_secs_f64();
         tracing::info!(

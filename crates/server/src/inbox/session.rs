@@ -17,7 +17,7 @@ use tidings_core::{
 };
 use tidings_gateway::{Frame, Socket};
 
-use crate::{auth::Claims, limiter::Bucket};
+use crate::{auth::Claims, limiter::Bucket, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
 /// that is missing.
@@ -36,6 +36,7 @@ pub struct InboxSession {
     pub opened_at: Timestamp,
     pub messages: Bucket,
     pub acks: Bucket,
+    pub rooms: JoinedRooms,
     position: Mutex<Position>,
 }
 
@@ -90,8 +91,13 @@ impl InboxSession {
             messages: Bucket::per_minute(messages_per_minute),
             // Acks and heartbeats are no messages, but they are not free either.
             acks: Bucket::new(messages_per_minute.saturating_mul(20), Duration::from_secs(60)),
+            rooms: JoinedRooms::default(),
             position: Mutex::default(),
         }
+    }
+
+    pub fn claims(&self) -> Arc<Claims> {
+        Arc::clone(&self.claims.lock())
     }
 
     /// Takes a renewed token of the same user.

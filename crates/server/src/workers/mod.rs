@@ -6,18 +6,24 @@ mod expiry;
 mod gaps;
 mod retention;
 mod retractions;
+mod rooms;
 mod sessions;
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{lifecycle::Phase, state::AppState};
-use tidings_core::ids::UserId;
+use tidings_core::{ids::UserId, room::RoomSignal};
+
+/// Users whose devices miss something.
+pub type Gaps = mpsc::UnboundedReceiver<UserId>;
+/// Memberships that were taken away.
+pub type Lost = mpsc::Receiver<Arc<RoomSignal>>;
 
 /// Starts all loops. They end when the server stops.
-pub fn start(state: &AppState, gaps: mpsc::UnboundedReceiver<UserId>) -> JoinSet<()> {
+pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let upkeep = state.config.retention.interval;
     every(&mut loops, state, state.config.lifecycle.announcement_pause, announcements::tick);
@@ -25,6 +31,9 @@ pub fn start(state: &AppState, gaps: mpsc::UnboundedReceiver<UserId>) -> JoinSet
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
     every(&mut loops, state, upkeep, retention::tick);
+    every(&mut loops, state, rooms::PAUSE, rooms::tick);
+    let room_state = state.clone();
+    loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();
     loops.spawn(async move { gaps::run(gap_state, gaps).await });
     loops

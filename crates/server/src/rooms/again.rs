@@ -1,0 +1,63 @@
+//! Whether those who are in may stay.
+
+use tidings_core::{
+    ports::StoreError,
+    room::{Grant, RoomName, Verdict},
+};
+
+use super::{access, events::Left, join::expel};
+use crate::{inbox::InboxSession, state::AppState};
+
+/// Which of a connection's rooms are decided about again, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Which<'a> {
+    /// The membership of this one was taken away.
+    Lost(&'a RoomName),
+    /// The token was renewed: all.
+    Renewed,
+    /// Time has passed: those joined by a membership.
+    Memberships,
+}
+
+/// Decides again, and takes the connection out of what it may not keep. With the store away,
+/// memberships that nobody said were lost are kept until it answers.
+pub(crate) async fn decide_again(
+    state: &AppState,
+    session: &InboxSession,
+    which: Which<'_>,
+) -> Result<(), StoreError> {
+    let _turn = session.rooms.turn().await;
+    let claims = session.claims();
+    let mut by_membership = Vec::new();
+    for (room, grant) in session.rooms.all() {
+        let concerned = match which {
+            Which::Lost(lost) => room == *lost,
+            Which::Renewed => true,
+            Which::Memberships => grant == Grant::Membership,
+        };
+        let Some(kind) = state.room_kinds.get(room.kind()).filter(|_| concerned) else { continue };
+        match access::without_store(&room, kind, &claims) {
+            Some(Verdict::Granted(grant)) => session.rooms.put(room, grant),
+            Some(_) => expel(state, session, &room, Left::Token),
+            None => by_membership.push((room, grant)),
+        }
+    }
+    let rooms: Vec<RoomName> = by_membership.iter().map(|(room, _)| room.clone()).collect();
+    let answer = access::by_membership(state, &claims, &rooms).await;
+    for (n, (room, before)) in by_membership.into_iter().enumerate() {
+        let keeps = match answer.as_ref().map(|verdicts| verdicts.get(n)) {
+            Ok(Some(Verdict::Granted(grant))) => Some(*grant),
+            Ok(_) => None,
+            Err(_) => match which {
+                Which::Lost(_) => None,
+                _ => Some(before).filter(|before| *before == Grant::Membership),
+            },
+        };
+        match (keeps, before) {
+            (Some(grant), _) => session.rooms.put(room, grant),
+            (None, Grant::Membership) => expel(state, session, &room, Left::Membership),
+            (None, _) => expel(state, session, &room, Left::Token),
+        }
+    }
+    answer.map(|_| ())
+}

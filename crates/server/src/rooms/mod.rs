@@ -1,0 +1,23 @@
+//! Rooms: who is in which, who may be, and what is said there.
+//!
+//! A node subscribes a room on the bus while a connection of it is in the room; what comes from
+//! the bus goes to everybody in it by the gateway. Who may join is decided in this order: the
+//! rule of the kind, the token, the memberships that the application keeps. Until a connection
+//! leaves, that stays to be proven: a lost membership is decided again at once, a renewed token
+//! too, and memberships every minute in any case.
+
+mod access;
+mod again;
+pub(crate) mod commands;
+mod events;
+mod hub;
+mod join;
+mod joined;
+mod message;
+mod sink;
+
+pub(crate) use again::{Which, decide_again};
+pub use hub::{Presence, RoomHub};
+pub(crate) use join::{close, open};
+pub use joined::JoinedRooms;
+pub use sink::NodeSink;

@@ -1,0 +1,23 @@
+//! Where the bus delivers what this node subscribed to.
+
+use std::sync::Arc;
+
+use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal};
+
+use super::RoomHub;
+use crate::inbox::InboxHub;
+
+pub struct NodeSink {
+    pub inboxes: Arc<InboxHub>,
+    pub rooms: Arc<RoomHub>,
+}
+
+impl BusSink for NodeSink {
+    fn receive(&self, change: Arc<InboxChange>) {
+        self.inboxes.receive(change);
+    }
+
+    fn receive_room(&self, signal: Arc<RoomSignal>) {
+        self.rooms.receive(signal);
+    }
+}
