@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
 
-/// Settings of one [`Gateway`](crate::Gateway); the defaults are those of DESIGN §7.
+/// Settings of one [`Gateway`](crate::Gateway).
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Path under which Engine.IO is served, with a slash at both ends.

@@ -1,4 +1,4 @@
-//! The captured frames of the reference server and client (WIRE.md §1, §5), each written and read.
+//! Captured frames of the reference server and client, each written and read.
 
 use bytes::Bytes;
 use insta::{assert_debug_snapshot, assert_snapshot};
