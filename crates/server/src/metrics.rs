@@ -1,5 +1,5 @@
 //! Metrics in the Prometheus text format. Names and labels are documented in
-//! `docs/metrics.md`; times are in seconds.
+//! `docs/operations.md`; times are in seconds.
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64},
@@ -157,10 +157,6 @@ impl Metrics {
 
     pub fn active_connections(&self) -> i64 {
         self.active.get()
-    }
-
-    pub fn total_connections(&self) -> u64 {
-        self.opened.get()
     }
 
     pub fn send_buffer_full(&self) {

@@ -268,6 +268,7 @@ fn state(
         metrics,
         clock,
         lifecycle: Lifecycle::default(),
+        announced: tokio::sync::Notify::new(),
         request_limits: Limiters::new(config.limits.user_requests, Duration::from_secs(60)),
         in_flight: api::InFlight::default(),
         config,

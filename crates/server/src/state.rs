@@ -34,6 +34,8 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,
     pub lifecycle: Lifecycle,
+    /// Something was accepted that has to be announced.
+    pub announced: tokio::sync::Notify,
     /// API requests per user.
     pub request_limits: Limiters,
     /// Idempotency keys of requests that are being carried out.

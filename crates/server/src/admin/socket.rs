@@ -61,7 +61,11 @@ async fn serve(state: &AppState, stream: UnixStream) -> std::io::Result<()> {
                 clock: &*state.clock,
                 limits: DraftLimits { data: state.config.limits.notification_data },
             };
-            execute(&context, request).await
+            let answer = execute(&context, request).await;
+            if matches!(answer, Answer::Sent { announced: true, .. }) {
+                state.announced.notify_one();
+            }
+            answer
         }
         Err(problem) => Answer::Failed(format!("not understood: {problem}")),
     };

@@ -14,5 +14,5 @@ pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
 pub(crate) use namespace::session_of;
 pub use publisher::{Publisher, channel as publisher_channel};
-pub use session::InboxSession;
 pub use repair::repair;
+pub use session::InboxSession;

@@ -12,7 +12,10 @@ mod sessions;
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+};
 
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
@@ -26,7 +29,8 @@ pub type Lost = mpsc::Receiver<Arc<RoomSignal>>;
 pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let upkeep = state.config.retention.interval;
-    every(&mut loops, state, state.config.lifecycle.announcement_pause, announcements::tick);
+    let pause = state.config.lifecycle.announcement_pause;
+    every_or_when(&mut loops, state, pause, |state| Some(&state.announced), announcements::tick);
     every(&mut loops, state, Duration::from_secs(1), retractions::tick);
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
@@ -45,11 +49,32 @@ where
     F: Fn(AppState) -> T + Send + 'static,
     T: Future<Output = anyhow::Result<()>> + Send,
 {
+    every_or_when(loops, state, pause, |_| None, tick);
+}
+
+/// The same, and at once when it is notified.
+fn every_or_when<F, T>(
+    loops: &mut JoinSet<()>,
+    state: &AppState,
+    pause: Duration,
+    wake: fn(&AppState) -> Option<&Notify>,
+    tick: F,
+) where
+    F: Fn(AppState) -> T + Send + 'static,
+    T: Future<Output = anyhow::Result<()>> + Send,
+{
     let state = state.clone();
     loops.spawn(async move {
         loop {
+            let woken = async {
+                match wake(&state) {
+                    Some(notify) => notify.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = woken => {}
                 () = state.lifecycle.reached(Phase::Stopping) => return,
             }
             // A panic is a bug, but not one that may end upkeep for good.

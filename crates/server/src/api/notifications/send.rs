@@ -166,7 +166,7 @@ async fn send_one(
 ) -> Result<Response, Problem> {
     let now = state.clock.now();
     let message = check(state, parse(body, "")?, "", now)?;
-    answer(&state.store.accept(Accept { messages: vec![message], idempotency, now }).await?)
+    answer(&accept(state, Accept { messages: vec![message], idempotency, now }).await?)
 }
 
 async fn send_many(
@@ -199,11 +199,20 @@ async fn send_many(
     if let Some(claim) = &mut idempotency {
         claim.note.clone_from(&note);
     }
-    let mut outcome = state.store.accept(Accept { messages, idempotency, now }).await?;
+    let mut outcome = accept(state, Accept { messages, idempotency, now }).await?;
     if !outcome.replayed {
         outcome.note = note;
     }
     answer(&outcome)
+}
+
+/// Stores, and wakes who announces if there is something to announce.
+async fn accept(state: &AppState, request: Accept) -> Result<AcceptOutcome, Problem> {
+    let outcome = state.store.accept(request).await?;
+    if outcome.accepted.iter().any(|accepted| accepted.announced) {
+        state.announced.notify_one();
+    }
+    Ok(outcome)
 }
 
 /// What the answer to an array says beside the outcome: which entries were left out and why.
