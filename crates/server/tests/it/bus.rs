@@ -1,0 +1,142 @@
+//! The bus carries hints: losing them costs time, never a notification.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tidings_server::server::Parts;
+
+use crate::support::{Client, LossyBus, TestServer, eventually};
+
+async fn server(bus: &LossyBus) -> TestServer {
+    let parts = Parts { bus: Some(bus.join()), ..Parts::default() };
+    TestServer::with_parts(|_| {}, parts).await
+}
+
+/// A second node of the same cluster: the same store, the same bus.
+async fn second_node(first: &TestServer, bus: &LossyBus) -> TestServer {
+    let store = Some(Arc::clone(&first.state.store));
+    TestServer::with_parts(|_| {}, Parts { store, bus: Some(bus.join()) }).await
+}
+
+/// The seqs of notifications, live or pending, until this many were told. Fails if one comes
+/// twice or out of order.
+async fn told(client: &mut Client, count: u64) -> Vec<u64> {
+    let mut seqs: Vec<u64> = Vec::new();
+    while seqs.last().is_none_or(|last| *last < count) {
+        let (name, body) = client.event().await;
+        match name.as_str() {
+            "notification" => seqs.push(seq(&body)),
+            "notifications:pending" => {
+                seqs.extend(body["notifications"].as_array().unwrap().iter().map(seq));
+            }
+            _ => {}
+        }
+    }
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    seqs
+}
+
+fn seq(notification: &Value) -> u64 {
+    notification["seq"].as_u64().expect("a number")
+}
+
+#[tokio::test]
+async fn a_lost_hint_is_made_good_when_the_next_one_comes() {
+    let bus = LossyBus::default();
+    let server = server(&bus).await;
+    let mut phone = server.connect("alice").await;
+    let mut laptop = server.connect("alice").await;
+    let api = server.api();
+    api.notify("alice", "heard").await;
+    assert_eq!(told(&mut phone, 1).await, [1]);
+    bus.lose(true);
+    api.notify("alice", "lost").await;
+    api.notify("alice", "lost").await;
+    eventually(|| async { bus.lost() == 2 }).await;
+    assert!(phone.drain().await.iter().all(|(name, _)| name != "notification"));
+    bus.lose(false);
+    api.notify("alice", "heard").await;
+    assert_eq!(told(&mut phone, 4).await, [2, 3, 4]);
+    assert_eq!(told(&mut laptop, 4).await, [1, 2, 3, 4]);
+    // And then it goes on live.
+    api.notify("alice", "heard").await;
+    assert_eq!(phone.wait("notification").await["seq"], 5);
+}
+
+#[tokio::test]
+async fn a_lost_read_is_made_good_too() {
+    let bus = LossyBus::default();
+    let server = server(&bus).await;
+    let id = server.api().notify("alice", "x").await;
+    let mut phone = server.connect("alice").await;
+    bus.lose(true);
+    server.user("alice").patch(&format!("/notifications/{id}/read")).await.json(200);
+    eventually(|| async { bus.lost() == 1 }).await;
+    bus.lose(false);
+    server.api().notify("alice", "y").await;
+    let pending = phone.wait("notifications:pending").await;
+    let list = pending["notifications"].as_array().unwrap();
+    assert_eq!((&list[0]["id"], &list[0]["read"]), (&json!(id), &json!(true)));
+    assert_eq!((&pending["unread"], &pending["to"]), (&json!(1), &json!(3)));
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_after_a_loss_misses_nothing() {
+    let bus = LossyBus::default();
+    let server = server(&bus).await;
+    bus.lose(true);
+    let mut phone = server.connect("alice").await;
+    for _ in 0..3 {
+        server.api().notify("alice", "lost").await;
+    }
+    assert!(phone.drain().await.is_empty());
+    drop(phone);
+    let mut phone = server.connect_with("alice", json!({ "since": 0 })).await;
+    assert_eq!(told(&mut phone, 3).await, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_user_on_two_nodes_hears_everything_on_both() {
+    let bus = LossyBus::default();
+    let here = server(&bus).await;
+    let there = second_node(&here, &bus).await;
+    let mut phone = here.connect("alice").await;
+    let mut laptop = there.connect("alice").await;
+    for n in 0..20 {
+        let api = if n % 2 == 0 { here.api() } else { there.api() };
+        api.notify("alice", &format!("n{n}")).await;
+    }
+    let all: Vec<u64> = (1..=20).collect();
+    assert_eq!(told(&mut phone, 20).await, all);
+    assert_eq!(told(&mut laptop, 20).await, all);
+    phone.ask("notification:readAll", Value::Null).await;
+    let updated = laptop.wait("notification:updated").await;
+    assert_eq!((&updated["readUpTo"], &updated["unread"]), (&json!(20), &json!(0)));
+}
+
+#[tokio::test]
+async fn an_announcement_by_one_node_reaches_the_users_of_the_other() {
+    let bus = LossyBus::default();
+    let here = server(&bus).await;
+    let there = second_node(&here, &bus).await;
+    let mut alice = here.connect("alice").await;
+    let mut bob = there.connect("bob").await;
+    let body = json!({ "to": { "all": true }, "type": "system", "message": "to all" });
+    let sent = there.api().post("/notifications", &body).await.json(202);
+    assert_eq!(alice.wait("notification").await["id"], sent["id"]);
+    assert_eq!(bob.wait("notification").await["id"], sent["id"]);
+}
+
+#[tokio::test]
+async fn a_node_that_goes_leaves_the_other_serving() {
+    let bus = LossyBus::default();
+    let here = server(&bus).await;
+    let there = second_node(&here, &bus).await;
+    let mut alice = there.connect("alice").await;
+    there.api().notify("alice", "one").await;
+    alice.wait("notification").await;
+    there.stop().await;
+    let mut alice = here.connect_with("alice", json!({ "since": 1 })).await;
+    here.api().notify("alice", "two").await;
+    assert_eq!(told(&mut alice, 2).await, [2]);
+}

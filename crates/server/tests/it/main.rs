@@ -1,0 +1,32 @@
+//! Tests of the whole server from outside: over HTTP and Socket.IO against a server in this
+//! process, or against the real binary where the process itself matters.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers fail the test that calls them; clippy.toml lets only #[test] functions do so"
+)]
+
+mod announcements;
+mod api_keys;
+mod auth;
+mod bus;
+mod change;
+mod cli;
+mod commands;
+mod config;
+mod connect;
+mod guard;
+mod hostile;
+mod idempotency;
+mod inbox;
+mod jwks;
+mod lifecycle;
+mod list;
+mod requests;
+mod send;
+mod slow;
+mod support;
+mod tokens;
+mod users;

@@ -1,0 +1,118 @@
+//! Clients that do not read: the memory that they take is bounded, and nothing is lost.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, TestServer, eventually};
+
+/// Bytes that wait for a client at most, plus the frame that went over.
+const BUFFER: usize = 128 << 10;
+
+async fn server(slow_drain: Duration) -> TestServer {
+    TestServer::with(|config| {
+        config.gateway.send_buffer = BUFFER;
+        config.gateway.slow_drain = slow_drain;
+    })
+    .await
+}
+
+/// Sends notifications of about 8 KB each, in arrays.
+async fn flood(server: &TestServer, count: usize) {
+    let one = json!({
+        "to": "alice", "type": "like", "message": "m".repeat(4_000), "data": { "d": "d".repeat(4_000) },
+    });
+    for chunk in (0..count).collect::<Vec<_>>().chunks(100) {
+        let body: Vec<_> = chunk.iter().map(|_| one.clone()).collect();
+        server.api().post("/notifications", &json!(body)).await.json(201);
+    }
+}
+
+async fn narrow(server: &TestServer, since: u64) -> Client {
+    let mut client = Client::open_narrow(server.address).await;
+    client.join(json!({ "token": server.token("alice"), "since": since })).await;
+    client
+}
+
+/// Reads until everything up to `last` was told, each once.
+async fn told(client: &mut Client, last: u64) -> Vec<u64> {
+    let mut seqs: Vec<u64> = Vec::new();
+    while seqs.last().is_none_or(|seq| *seq < last) {
+        let (name, body) = client.event().await;
+        match name.as_str() {
+            "notification" => seqs.push(seq(&body)),
+            "notifications:pending" => {
+                seqs.extend(body["notifications"].as_array().unwrap().iter().map(seq));
+            }
+            _ => {}
+        }
+    }
+    seqs
+}
+
+fn seq(notification: &Value) -> u64 {
+    notification["seq"].as_u64().expect("a number")
+}
+
+async fn metric(server: &TestServer, name: &str) -> u64 {
+    let page = server.page("/metrics").await.text;
+    let line = page.lines().find(|line| line.starts_with(name));
+    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    value.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn one_that_pauses_is_told_the_rest_when_it_reads_again() {
+    let server = server(Duration::from_secs(30)).await;
+    let mut alice = narrow(&server, 0).await;
+    let mut quick = server.connect("alice").await;
+    let reading = tokio::spawn(async move { told(&mut quick, 3_000).await });
+    flood(&server, 3_000).await;
+    eventually(|| async { metric(&server, "websocket_send_buffer_full_total").await >= 1 }).await;
+    let all: Vec<u64> = (1..=3_000).collect();
+    assert_eq!(reading.await.unwrap(), all, "another device of the same user");
+    assert_eq!(told(&mut alice, 3_000).await, all);
+    server.api().notify("alice", "live again").await;
+    assert_eq!(alice.wait("notification").await["message"], "live again");
+}
+
+#[tokio::test]
+async fn one_that_never_reads_is_closed_and_finds_everything_later() {
+    let server = server(Duration::from_millis(200)).await;
+    let mut alice = narrow(&server, 0).await;
+    flood(&server, 1_000).await;
+    let closed = "websocket_disconnections_total";
+    eventually(|| async { metric(&server, closed).await == 1 }).await;
+    let mut seqs = Vec::new();
+    let (events, told_off) = alice.until_closed().await;
+    for (name, body) in events {
+        if name == "notification" {
+            seqs.push(seq(&body));
+        }
+    }
+    assert!(!told_off, "it may come back");
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+    let known = seqs.len() as u64;
+    let mut alice = narrow(&server, known).await;
+    assert_eq!(told(&mut alice, 1_000).await, (known + 1..=1_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_backlog_far_larger_than_the_buffer_arrives_whole() {
+    let server = server(Duration::from_secs(30)).await;
+    flood(&server, 600).await;
+    let mut alice = narrow(&server, 0).await;
+    assert_eq!(told(&mut alice, 600).await, (1..=600).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn the_newest_unread_arrive_whole_however_large_they_are() {
+    let server = server(Duration::from_secs(30)).await;
+    flood(&server, 100).await;
+    let mut alice = Client::open_narrow(server.address).await;
+    alice.join(json!({ "token": server.token("alice") })).await;
+    alice.wait("connected").await;
+    assert_eq!(told(&mut alice, 100).await.last(), Some(&100));
+    server.api().notify("alice", "live").await;
+    assert_eq!(alice.wait("notification").await["message"], "live");
+}

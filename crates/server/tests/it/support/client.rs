@@ -1,0 +1,236 @@
+use std::{collections::VecDeque, net::SocketAddr};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::Request;
+use serde_json::{Value, json};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message, client::IntoClientRequest as _},
+};
+
+use super::within;
+
+/// A Socket.IO client over a WebSocket that speaks the wire by hand.
+pub struct Client {
+    stream: WebSocketStream<TcpStream>,
+    /// Events that came while something else was waited for.
+    events: VecDeque<(String, Value)>,
+    asked: u64,
+}
+
+/// What the server sent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Packet {
+    Connected(Value),
+    Refused(Value),
+    Event(String, Value),
+    Ack(u64, Value),
+    /// DISCONNECT: do not come back.
+    Disconnect,
+    /// The transport was closed.
+    Closed,
+}
+
+/// The HTTP answer to a handshake that was turned away.
+#[derive(Debug)]
+pub struct Refused {
+    pub status: u16,
+    pub retry_after: Option<String>,
+    pub body: Value,
+}
+
+impl Client {
+    pub async fn open(address: SocketAddr) -> Self {
+        Self::try_open(address, "", &[]).await.expect("a connection")
+    }
+
+    /// `query` is appended to the one that Socket.IO needs.
+    pub async fn try_open(
+        address: SocketAddr,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        let stream = within(TcpStream::connect(address)).await.expect("a listener");
+        Self::upgrade(stream, address, query, headers).await
+    }
+
+    /// Through a proxy that says whom it speaks for.
+    pub async fn try_open_from(address: SocketAddr, ips: &str) -> Result<Self, Refused> {
+        Self::try_open(address, "", &[("x-forwarded-for", ips)]).await
+    }
+
+    /// As `open`, with a receive buffer that stays as small as it is: while nobody reads, little
+    /// is on the way.
+    pub async fn open_narrow(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(8 << 10).expect("set");
+        let stream = within(socket.connect(address)).await.expect("a listener");
+        Self::upgrade(stream, address, "", &[]).await.expect("a connection")
+    }
+
+    async fn upgrade(
+        stream: TcpStream,
+        address: SocketAddr,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, Refused> {
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket{query}");
+        let mut request: Request<()> = url.into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
+        }
+        match within(client_async(request, stream)).await {
+            Ok((stream, _)) => {
+                let mut client = Self { stream, events: VecDeque::new(), asked: 0 };
+                let open = client.text().await.expect("an open packet");
+                assert!(open.starts_with('0'), "{open}");
+                Ok(client)
+            }
+            Err(Error::Http(response)) => Err(Refused {
+                status: response.status().as_u16(),
+                retry_after: response
+                    .headers()
+                    .get("retry-after")
+                    .map(|value| value.to_str().expect("text").to_owned()),
+                body: response
+                    .body()
+                    .as_deref()
+                    .and_then(|body| serde_json::from_slice(body).ok())
+                    .unwrap_or_default(),
+            }),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    pub async fn send(&mut self, text: impl Into<String>) {
+        within(self.stream.send(Message::text(text.into()))).await.expect("sent");
+    }
+
+    /// CONNECT; the test fails if it is refused.
+    pub async fn join(&mut self, auth: Value) {
+        if let Err(refusal) = self.try_join(auth).await {
+            panic!("refused: {refusal}");
+        }
+    }
+
+    pub async fn try_join(&mut self, auth: Value) -> Result<Value, Value> {
+        self.send(format!("40{auth}")).await;
+        match self.packet().await {
+            Packet::Connected(data) => Ok(data),
+            Packet::Refused(data) => Err(data),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn emit(&mut self, name: &str, arg: Value) {
+        self.send(format!("42{}", json!([name, arg]))).await;
+    }
+
+    /// Emits and gives what comes back in the acknowledgement.
+    pub async fn ask(&mut self, name: &str, arg: Value) -> Value {
+        self.asked += 1;
+        self.send(format!("42{}{}", self.asked, json!([name, arg]))).await;
+        loop {
+            match self.packet().await {
+                Packet::Ack(id, answer) => {
+                    assert_eq!(id, self.asked);
+                    return answer;
+                }
+                Packet::Event(name, body) => self.events.push_back((name, body)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next event of this name; others stay in line.
+    pub async fn wait(&mut self, name: &str) -> Value {
+        if let Some(at) = self.events.iter().position(|(event, _)| event == name) {
+            return self.events.remove(at).expect("it is there").1;
+        }
+        loop {
+            match self.packet().await {
+                Packet::Event(event, body) if event == name => return body,
+                Packet::Event(event, body) => self.events.push_back((event, body)),
+                other => panic!("waited for {name}: {other:?}"),
+            }
+        }
+    }
+
+    /// The next event, whatever it is.
+    pub async fn event(&mut self) -> (String, Value) {
+        match self.next().await {
+            Packet::Event(name, body) => (name, body),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Everything that the server had sent when it answered a question asked now.
+    pub async fn drain(&mut self) -> Vec<(String, Value)> {
+        assert_eq!(self.ask("heartbeat", Value::Null).await["ok"], true);
+        self.events.drain(..).collect()
+    }
+
+    /// As `packet`, but those in line come first.
+    pub async fn next(&mut self) -> Packet {
+        match self.events.pop_front() {
+            Some((name, body)) => Packet::Event(name, body),
+            None => self.packet().await,
+        }
+    }
+
+    /// Reads to the end; gives the events, and whether a DISCONNECT came.
+    pub async fn until_closed(&mut self) -> (Vec<(String, Value)>, bool) {
+        let mut events: Vec<_> = self.events.drain(..).collect();
+        let mut told = false;
+        loop {
+            match self.packet().await {
+                Packet::Event(name, body) => events.push((name, body)),
+                Packet::Disconnect => told = true,
+                Packet::Closed => return (events, told),
+                Packet::Ack(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The next packet from the wire; pings are answered.
+    pub async fn packet(&mut self) -> Packet {
+        loop {
+            let Some(text) = self.text().await else { return Packet::Closed };
+            match text.as_bytes() {
+                b"2" => self.send("3").await,
+                b"1" => return Packet::Closed,
+                [b'4', b'0', ..] => return Packet::Connected(json(&text[2..])),
+                [b'4', b'1', ..] => return Packet::Disconnect,
+                [b'4', b'4', ..] => return Packet::Refused(json(&text[2..])),
+                [b'4', b'2', ..] => {
+                    let mut args = json(&text[2..]);
+                    let name = args[0].as_str().expect("a name").to_owned();
+                    return Packet::Event(name, args[1].take());
+                }
+                [b'4', b'3', ..] => {
+                    let at = text.find('[').expect("an answer");
+                    let id = text[2..at].parse().expect("an id");
+                    return Packet::Ack(id, json(&text[at..])[0].take());
+                }
+                _ => panic!("{text:?}"),
+            }
+        }
+    }
+
+    async fn text(&mut self) -> Option<String> {
+        loop {
+            match within(self.stream.next()).await {
+                Some(Ok(Message::Text(text))) => return Some(text.to_string()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                Some(Ok(other)) => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|problem| panic!("{problem}: {text}"))
+}

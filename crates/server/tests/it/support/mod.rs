@@ -1,0 +1,41 @@
+//! What the tests share: a server in this process or in one of its own, an HTTP client, and a
+//! Socket.IO client that speaks the wire by hand.
+
+mod api;
+mod bus;
+mod client;
+mod log;
+mod process;
+mod server;
+mod token;
+
+use std::{future::Future, time::Duration};
+
+pub use api::{Answer, Api};
+pub use bus::LossyBus;
+pub use client::{Client, Packet};
+pub use log::logged;
+pub use process::{Tidings, fresh};
+pub use server::TestServer;
+pub use token::{SECRET, claims, now_secs, sign, sign_as};
+
+/// Everything a test waits for comes long before this, or never.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("in time")
+}
+
+/// Waits for something that nothing announces.
+pub async fn eventually<F, T>(mut condition: F)
+where
+    F: FnMut() -> T,
+    T: Future<Output = bool>,
+{
+    within(async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}

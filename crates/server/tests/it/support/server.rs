@@ -1,0 +1,148 @@
+use std::{net::SocketAddr, time::Duration};
+
+use serde_json::json;
+use tempfile::TempDir;
+use tidings_core::api_key::{ApiKey, Scope, format_key, hash_key};
+use tidings_server::{
+    config::{self, Config},
+    secret::{random_bytes, random_hex},
+    server::{Parts, Server},
+    state::AppState,
+};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use super::{Answer, Api, Client, SECRET, claims, log, sign, within};
+
+/// A server in this process, with a data directory and a port of its own. It stops when it is
+/// dropped.
+pub struct TestServer {
+    pub address: SocketAddr,
+    pub state: AppState,
+    /// An API key with every scope, and its id.
+    pub key: String,
+    pub key_id: String,
+    http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<()>,
+    dir: TempDir,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub async fn with(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::with_parts(configure, Parts::default()).await
+    }
+
+    pub async fn with_parts(configure: impl FnOnce(&mut Config), parts: Parts) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::launch(dir, configure, parts).await
+    }
+
+    async fn launch(dir: TempDir, configure: impl FnOnce(&mut Config), parts: Parts) -> Self {
+        log::collect();
+        let mut config = Config { port: 0, data_dir: dir.path().join("data"), ..Config::default() };
+        config.auth.jwt_secret = Some(SECRET.to_owned());
+        config.lifecycle.unready = Duration::ZERO;
+        config.lifecycle.drain = Duration::ZERO;
+        config.lifecycle.announcement_pause = Duration::from_millis(5);
+        configure(&mut config);
+        assert_eq!(config::check(&config), Vec::<String>::new());
+        let server = Server::start_with(config, parts).await.expect("a server");
+        let address = server.address().expect("an address");
+        let state = server.state().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(async move {
+            let stop = async move {
+                let _ = stopped.await;
+            };
+            server.run(stop).await.expect("a good end");
+        });
+        let (key_id, key) = make_key(&state, &Scope::ALL).await;
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { address, state, key, key_id, http, stop: Some(stop), running, dir }
+    }
+
+    /// Stops it in good order and starts it again on the same data.
+    pub async fn restart(mut self, configure: impl FnOnce(&mut Config)) -> Self {
+        self.stop.take();
+        within(&mut self.running).await.expect("a good end");
+        let Self { dir, state, .. } = self;
+        drop(state);
+        Self::launch(dir, configure, Parts::default()).await
+    }
+
+    /// Stops it in good order.
+    pub async fn stop(mut self) {
+        self.stop.take();
+        within(self.running).await.expect("a good end");
+    }
+
+    /// As a server of the application.
+    pub fn api(&self) -> Api {
+        self.caller(Some(self.key.clone()))
+    }
+
+    /// As this user.
+    pub fn user(&self, id: &str) -> Api {
+        self.caller(Some(self.token(id)))
+    }
+
+    pub fn nobody(&self) -> Api {
+        self.caller(None)
+    }
+
+    pub fn caller(&self, token: Option<String>) -> Api {
+        let origin = format!("http://{}", self.address);
+        Api { http: self.http.clone(), origin, prefix: "/api/v1", token }
+    }
+
+    /// A page outside the API.
+    pub async fn page(&self, path: &str) -> Answer {
+        Answer::of(self.http.get(format!("http://{}{path}", self.address))).await
+    }
+
+    pub fn token(&self, user: &str) -> String {
+        sign(&claims(user))
+    }
+
+    /// Another API key, and its id.
+    pub async fn key_with(&self, scopes: &[Scope]) -> (String, String) {
+        let (id, key) = make_key(&self.state, scopes).await;
+        (key, id)
+    }
+
+    /// A device of this user that has been told everything.
+    pub async fn connect(&self, user: &str) -> Client {
+        let mut client = Client::open(self.address).await;
+        client.join(json!({ "token": self.token(user) })).await;
+        client.wait("connected").await;
+        client.wait("notifications:pending").await;
+        client
+    }
+
+    /// A device of this user that says more in its CONNECT; nothing is read yet.
+    pub async fn connect_with(&self, user: &str, mut auth: serde_json::Value) -> Client {
+        auth["token"] = self.token(user).into();
+        let mut client = Client::open(self.address).await;
+        client.join(auth).await;
+        client
+    }
+}
+
+async fn make_key(state: &AppState, scopes: &[Scope]) -> (String, String) {
+    let key = format_key(random_bytes());
+    let record = ApiKey {
+        id: format!("key_{}", random_hex::<6>()),
+        name: "test".to_owned(),
+        hash: hash_key(&key),
+        scopes: scopes.to_vec(),
+        created_at: state.clock.now(),
+        revoked_at: None,
+    };
+    let id = record.id.clone();
+    state.store.create_api_key(record).await.expect("a key");
+    (id, key)
+}
