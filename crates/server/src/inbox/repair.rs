@@ -113,3 +113,92 @@ pub(super) fn fit_newest(sync: &mut Sync, budget: usize) {
         sync.items.drain(..sync.items.len() - keep);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tidings_core::{
+        ids::NotificationId,
+        notification::{Item, Message, MessageParts, Priority},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    fn notification(seq: u64, rev: u64) -> Notification {
+        let id = NotificationId::new_v7(Timestamp::EPOCH, [7; 10]);
+        let message: Message = MessageParts {
+            id,
+            kind: "like".into(),
+            actor: None,
+            actor_id: None,
+            entity_type: None,
+            entity_id: None,
+            tenant: None,
+            title: None,
+            message: "x".repeat(1_000),
+            data: serde_json::value::RawValue::from_string("{}".into()).unwrap().into(),
+            actions: vec![],
+            priority: Priority::Normal,
+            group_key: None,
+            collapse_key: None,
+            trace_id: None,
+            created_at: Timestamp::EPOCH,
+            expires_at: None,
+        }
+        .into();
+        Notification {
+            recipient: UserId::new("alice").unwrap(),
+            item: Item { rev: Rev(rev), ..Item::new(id, Rev(seq)) },
+            message: Arc::new(message),
+        }
+    }
+
+    fn sync(revs: &[u64], to: u64) -> Sync {
+        Sync {
+            items: revs.iter().map(|rev| notification(*rev, *rev)).collect(),
+            removed: vec![],
+            read_up_to: Rev(0),
+            unread: 0,
+            to: Rev(to),
+            has_more: false,
+            reset: false,
+        }
+    }
+
+    fn revs(sync: &Sync) -> Vec<u64> {
+        sync.items.iter().map(|notification| notification.item.rev.0).collect()
+    }
+
+    /// Each takes about 1.7 KB.
+    const TWO: usize = 4_000;
+
+    #[test]
+    fn changes_are_cut_between_revs_and_the_rest_follows() {
+        let mut cut = sync(&[3, 4, 6, 7], 9);
+        fit_changes(&mut cut, TWO);
+        assert_eq!((revs(&cut), cut.to, cut.has_more), (vec![3, 4], Rev(5), true));
+        let mut whole = sync(&[3, 4], 9);
+        fit_changes(&mut whole, TWO);
+        assert_eq!((revs(&whole), whole.to, whole.has_more), (vec![3, 4], Rev(9), false));
+    }
+
+    #[test]
+    fn a_rev_is_never_told_in_part() {
+        let mut second_shared = sync(&[3, 4, 4, 7], 9);
+        fit_changes(&mut second_shared, TWO);
+        assert_eq!((revs(&second_shared), second_shared.to), (vec![3], Rev(3)));
+        let mut first_shared = sync(&[3, 3, 3, 7], 9);
+        fit_changes(&mut first_shared, TWO);
+        assert_eq!((revs(&first_shared), first_shared.to), (vec![3, 3, 3], Rev(3)));
+    }
+
+    #[test]
+    fn the_newest_are_kept() {
+        let mut pending = sync(&[1, 2, 3, 4], 9);
+        fit_newest(&mut pending, TWO);
+        assert_eq!((revs(&pending), pending.to, pending.has_more), (vec![3, 4], Rev(9), true));
+        let mut reset = Sync { reset: true, ..sync(&[4, 3, 2, 1], 9) };
+        fit_changes(&mut reset, 1);
+        assert_eq!((revs(&reset), reset.to, reset.has_more), (vec![4], Rev(9), true));
+    }
+}
