@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tidings_core::{
     api_key::{self, ApiKey, Scope},
     ids::NotificationId,
-    notification::{Draft, DraftLimits, Recipients},
+    notification::{Draft, DraftLimits},
     notification_type::TypeCatalog,
     ports::{Accept, Accepted, Clock, Store},
     time::Timestamp,
@@ -127,8 +127,6 @@ async fn notify(context: &Context<'_>, draft: serde_json::Value) -> anyhow::Resu
             errors.as_slice().iter().map(|e| format!("{} {}", e.pointer, e.detail)).collect();
         anyhow::anyhow!("{}", list.join("; "))
     })?;
-    let to_room = matches!(message.recipients, Recipients::Room(_));
-    anyhow::ensure!(!to_room, "rooms have no stored members in this version; name the users");
     let accept = Accept { messages: vec![message], idempotency: None, now };
     let outcome = context.store.accept(accept).await?;
     let Some(Accepted { id, recipients, announced, .. }) = outcome.accepted.into_iter().next()

@@ -10,6 +10,7 @@ mod notifications;
 mod openapi;
 mod problem;
 pub(crate) mod request;
+mod rooms;
 mod tokens;
 mod users;
 
@@ -40,6 +41,14 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(announcements::one))
         .routes(routes!(users::put))
         .routes(routes!(tokens::issue))
+        .routes(routes!(rooms::one::one))
+        .routes(routes!(rooms::members::put_one, rooms::members::delete_one))
+        .routes(routes!(
+            rooms::members::list,
+            rooms::members::add_many,
+            rooms::members::delete_many
+        ))
+        .routes(routes!(rooms::events::emit))
 }
 
 /// The API and the operators' pages, complete with everything that surrounds them.

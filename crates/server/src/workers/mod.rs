@@ -20,6 +20,8 @@ use tokio::{
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
 
+pub use rooms::tick as look_at_memberships;
+
 /// Users whose devices miss something.
 pub type Gaps = mpsc::UnboundedReceiver<UserId>;
 /// Memberships that were taken away.

@@ -41,7 +41,7 @@ async fn take_out(state: &AppState, signal: &Arc<RoomSignal>) {
 }
 
 /// Looks at all memberships that somebody is in a room by.
-pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
+pub async fn tick(state: AppState) -> anyhow::Result<()> {
     for session in state.hub.sessions_where(|session| session.rooms.has_memberships()) {
         decide_again(&state, &session, Which::Memberships).await?;
     }

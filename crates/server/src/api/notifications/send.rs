@@ -25,6 +25,7 @@ use crate::{
         caller::Server,
         extract::{JsonBytes, parse},
         problem::Problem,
+        rooms,
     },
     secret::random_bytes,
     state::AppState,
@@ -267,13 +268,8 @@ fn check(state: &AppState, draft: Draft, at: &str, now: Timestamp) -> Result<New
     let message = draft
         .check(at, id, now, &state.types, limits)
         .map_err(|errors| Problem::invalid(&errors))?;
-    if let Recipients::Room(_) = message.recipients {
-        return Err(Problem::field(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("{at}/to/room"),
-            "UNSUPPORTED",
-            "rooms have no stored members in this version; name the users",
-        ));
+    if let Recipients::Room(room) = &message.recipients {
+        rooms::room(state, room.as_str(), &format!("{at}/to/room"))?;
     }
     Ok(message)
 }
