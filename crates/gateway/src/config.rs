@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::HeaderName;
 use http::header::{AUTHORIZATION, ORIGIN, USER_AGENT};
 
+use crate::recovery::Recovery;
+
 /// Settings of one [`Gateway`](crate::Gateway).
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -20,6 +22,9 @@ pub struct Config {
     pub max_payload: usize,
     /// A session that has joined no namespace for this long is closed.
     pub connect_timeout: Duration,
+    /// Whether Socket.IO clients whose connection breaks are recovered, and how much is kept for that. With it their
+    /// CONNECT reply has a `pid`, and every event an offset as its last argument.
+    pub recovery: Option<Recovery>,
     /// A plain WebSocket that is not authenticated by then is closed with 4401.
     pub auth_timeout: Duration,
     /// How long a probing WebSocket may take until it is upgraded.
@@ -59,6 +64,7 @@ impl Default for Config {
             ping_timeout: Duration::from_secs(20),
             max_payload: 1_000_000,
             connect_timeout: Duration::from_secs(45),
+            recovery: None,
             auth_timeout: Duration::from_secs(10),
             upgrade_timeout: Duration::from_secs(10),
             send_buffer: 1 << 20,

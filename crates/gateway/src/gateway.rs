@@ -67,7 +67,7 @@ impl Builder {
     #[must_use]
     pub fn namespace(mut self, name: &str, handler: Arc<dyn Namespace>) -> Self {
         self.hubs.retain(|hub| *hub.name != *name);
-        self.hubs.push(Arc::new(Hub::new(name, handler)));
+        self.hubs.push(Arc::new(Hub::new(name, handler, &self.config)));
         self
     }
 
@@ -102,7 +102,7 @@ impl Builder {
             self.plain = None;
         }
         if self.plain.is_some() && !self.hubs.iter().any(|hub| *hub.name == *"/") {
-            self.hubs.push(Arc::new(Hub::new("/", Arc::new(Unserved))));
+            self.hubs.push(Arc::new(Hub::new("/", Arc::new(Unserved), &self.config)));
         }
         let runtime = Arc::new(OnceLock::new());
         Gateway(Arc::new(Inner {

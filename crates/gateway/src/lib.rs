@@ -20,6 +20,7 @@ mod out;
 mod plain;
 mod query;
 mod reason;
+mod recovery;
 mod serve;
 mod socketio;
 mod wheel;
@@ -35,6 +36,7 @@ pub use metrics::Metrics;
 pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
+pub use recovery::{Recovery, SavedSession};
 pub use serve::{PeerAddr, bind, serve};
 pub use socketio::{AckSender, Socket};
 
@@ -45,8 +47,8 @@ mod tests {
     /// A node holds tens of thousands of these, nearly all of them idle. Whoever makes one larger says so here.
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<crate::Session>() <= 480, "{}", size_of::<crate::Session>());
-        assert!(size_of::<crate::Socket>() <= 152, "{}", size_of::<crate::Socket>());
+        assert!(size_of::<crate::Session>() <= 488, "{}", size_of::<crate::Session>());
+        assert!(size_of::<crate::Socket>() <= 160, "{}", size_of::<crate::Socket>());
         assert!(size_of::<crate::engine::Conn>() <= 128, "{}", size_of::<crate::engine::Conn>());
     }
 }

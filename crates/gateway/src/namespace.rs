@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::reason::DisconnectReason;
+use crate::recovery::SavedSession;
 use crate::socketio::{AckSender, Socket};
 
 /// A namespace's behaviour.
@@ -25,6 +26,17 @@ pub trait Namespace: Send + Sync + 'static {
         socket: &Arc<Socket>,
         auth: Option<Box<RawValue>>,
     ) -> Result<(), ConnectError>;
+
+    /// After `connect`, for a client that was here a short while ago and asks to go on: with its id, the rooms returned
+    /// here, and the events that it missed in those which it was in. Whoever knows the secret can ask: compare who it
+    /// is, and authorise each room again. On `Err` it is a client like any other. What follows, also when nothing is
+    /// left to be recovered, is `connected`; [`Socket::recovered`] tells. The id changes only then.
+    ///
+    /// `disconnected` of the socket from before may be called later than this: tell sockets apart by
+    /// [`Arc::ptr_eq`], not by their id.
+    async fn recover(&self, socket: &Arc<Socket>, saved: &SavedSession) -> Result<Vec<String>, ()> {
+        Err(())
+    }
 
     /// The socket is connected, the reply queued. Not called if the connection ended during `connect`.
     async fn connected(&self, socket: &Arc<Socket>) {}

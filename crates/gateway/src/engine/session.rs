@@ -1,5 +1,6 @@
 //! One Engine.IO session: it lives from the handshake to the close, whatever transports carry it.
 
+use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::{fmt, mem};
@@ -144,10 +145,21 @@ impl Session {
 
     /// Takes a frame to be sent: now if possible, or `later` together with others.
     pub(crate) fn send(self: &Arc<Self>, frame: &Frame, later: bool) -> Result<(), Refused> {
+        self.send_with(|| Cow::Borrowed(frame), later, || {})
+    }
+
+    /// As `send`, for a frame that is `made` when it is its turn, and `sent` before any other is.
+    pub(crate) fn send_with<'a>(
+        self: &Arc<Self>,
+        made: impl FnOnce() -> Cow<'a, Frame>,
+        later: bool,
+        sent: impl FnOnce(),
+    ) -> Result<(), Refused> {
         let mut link = self.lock();
         if link.closed.is_some() || link.broken {
             return Err(Refused::Closed);
         }
+        let frame = &*made();
         // After the first refusal all others follow, until there is room for good: a client that misses one frame
         // must not get the next as if nothing had happened.
         if link.full || (!link.out.is_empty() && !self.fits(&link, frame.len())) {
@@ -158,6 +170,7 @@ impl Session {
             }
             return Err(Refused::Full { first });
         }
+        sent();
         let sent = link.send(frame, later);
         drop(link);
         match sent {

@@ -5,6 +5,7 @@
 //! recipients use. A frame is a `prefix`, which may differ per recipient, and a `body`, which is shared; a `suffix` of
 //! a few bytes may follow. For plain WebSocket clients it has a second encoding ([`plain`]).
 
+mod offset;
 mod plain;
 mod prefix;
 mod tail;
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tidings_protocol::websocket::{self, Opcode};
 
+use offset::Keep;
 use plain::Rest;
 use prefix::{Prefix, Suffix};
 pub use tail::Tail;
@@ -31,6 +33,7 @@ pub struct Frame {
     attachments: Option<Arc<[Bytes]>>,
     /// Length of `42`, of the quoted name, for metrics and to find where a namespace goes.
     name: u16,
+    keep: Keep,
     rest: Rest,
     /// The key under which plain clients find the argument.
     key: Option<&'static str>,
@@ -121,6 +124,7 @@ impl Frame {
             suffix: Suffix::EMPTY,
             attachments: None,
             name: short(name),
+            keep: Keep::Broadcast,
             rest: Rest::Other,
             key: None,
             plain: OnceLock::new(),

@@ -1,6 +1,7 @@
 //! Every encoding of a frame, as text.
 
 use super::*;
+use crate::recovery::Offset;
 
 fn text(frame: &Frame) -> String {
     let bytes: Vec<u8> = [frame.prefix(), frame.body(), frame.suffix()].concat();
@@ -92,4 +93,30 @@ fn plain_clients_share_the_tail() {
     insta::assert_snapshot!(plain_of(r#"{"seq":1,"#, r#""a":2},{"b":3}"#, None), @r#"{"type":"n","args":[{"seq":1,"a":2},{"b":3}]}"#);
     insta::assert_snapshot!(plain_of("1,", "2", None), @r#"{"type":"n","args":[1,2]}"#);
     insta::assert_snapshot!(plain_of(r#"{"seq":1,"#, r#""type":"like"}"#, Some("notification")), @r#"{"type":"n","notification":{"seq":1,"type":"like"}}"#);
+}
+
+#[test]
+fn offsets_come_last() {
+    let offset = |position| Offset { mark: *b"abcd", position };
+    let numbered = |frame: &Frame, position| {
+        let parts = frame.with_offset(offset(position));
+        let whole = parts.clone().flattened();
+        assert_eq!(text(&parts), text(&whole));
+        assert!(whole.prefix().is_empty() && whole.suffix().is_empty());
+        text(&whole)
+    };
+    insta::assert_snapshot!(numbered(&Frame::event("n", &["1"]), 7), @r#"42["n",1,"abcd7"]"#);
+    insta::assert_snapshot!(numbered(&Frame::event("n", &[]), 0), @r#"42["n","abcd0"]"#);
+    insta::assert_snapshot!(numbered(&Frame::event("n", &[]), u64::MAX), @r#"42["n","abcd18446744073709551615"]"#);
+    insta::assert_snapshot!(numbered(&Frame::event("n", &["1"]).in_namespace("/a"), 7), @r#"42/a,["n",1,"abcd7"]"#);
+    let tail = Tail::new(r#""title":"x"}"#);
+    let headed = Frame::event_with_head("n", r#"{"seq":1,"#, &tail);
+    insta::assert_snapshot!(numbered(&headed, 7), @r#"42["n",{"seq":1,"title":"x"},"abcd7"]"#);
+    assert_eq!(headed.with_offset(offset(1)).body().as_ptr(), tail.bytes.as_ptr(), "not copied");
+    let long = "1".repeat(70_000);
+    assert_eq!(numbered(&Frame::event("n", &[&long]), 7), format!("42[\"n\",{long},\"abcd7\"]"));
+    let binary = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
+        .with_attachments(&[Bytes::from_static(&[1])]);
+    insta::assert_snapshot!(numbered(&binary, 7), @r#"451-["b",{"_placeholder":true,"num":0},"abcd7"]"#);
+    assert_eq!(binary.with_offset(offset(7)).flattened().attachments().len(), 1);
 }

@@ -53,8 +53,16 @@ impl Recipients<'_> {
         let Some(hub) = self.hub else { return 0 };
         let plain = frame;
         let frame = frame.in_namespace(&hub.name);
-        let mut sending = Sending { frame: &frame, plain, queued: 0, overflowed: Vec::new() };
+        let mut log = hub.past.as_ref().map(|past| (past, past.lock()));
+        let numbered = log.as_mut().map(|(past, log)| {
+            let numbered = past.take(log, &frame, &self.target);
+            (numbered, log.head().position)
+        });
+        let numbered = numbered.as_ref();
+        let mut sending =
+            Sending { frame: &frame, plain, numbered, queued: 0, overflowed: Vec::new() };
         hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
+        drop(log);
         for socket in &sending.overflowed {
             socket.overflowed();
         }
@@ -78,6 +86,8 @@ struct Sending<'a> {
     frame: &'a Frame,
     /// Knows its encoding for plain clients.
     plain: &'a Frame,
+    /// With its offset, and that; for those who can be recovered.
+    numbered: Option<&'a (Frame, u64)>,
     queued: usize,
     /// Told after all locks are released.
     overflowed: Vec<Arc<Socket>>,
@@ -85,11 +95,12 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     fn send(&mut self, socket: &Arc<Socket>, later: bool) {
-        let frame = match socket.is_plain() {
-            true => self.plain.plain(),
-            false => self.frame,
+        let sent = match self.numbered {
+            _ if socket.is_plain() => socket.session().send(self.plain.plain(), later),
+            Some((frame, position)) => socket.send_numbered(frame, *position, later),
+            None => socket.session().send(self.frame, later),
         };
-        match socket.session().send(frame, later) {
+        match sent {
             Ok(()) => self.queued += 1,
             Err(Refused::Full { first: true }) => self.overflowed.push(socket.clone()),
             Err(_) => {}

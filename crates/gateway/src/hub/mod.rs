@@ -13,8 +13,10 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::config::Config;
 use crate::id::Id;
 use crate::namespace::Namespace;
+use crate::recovery::Past;
 use crate::socketio::Socket;
 
 pub use broadcast::{Recipients, Target};
@@ -28,6 +30,8 @@ const SHARDS: usize = 16;
 pub(crate) struct Hub {
     pub(crate) name: Box<str>,
     pub(crate) handler: Arc<dyn Namespace>,
+    /// What clients that come back are recovered from.
+    pub(crate) past: Option<Arc<Past>>,
     /// All connected sockets, as a dense array like any room.
     everyone: Arc<Room>,
     hasher: RandomState,
@@ -42,8 +46,9 @@ struct Shard {
 }
 
 impl Hub {
-    pub(crate) fn new(name: &str, handler: Arc<dyn Namespace>) -> Self {
+    pub(crate) fn new(name: &str, handler: Arc<dyn Namespace>, config: &Config) -> Self {
         Self {
+            past: Past::new(config),
             name: name.into(),
             handler,
             everyone: Room::new(""),
@@ -118,6 +123,17 @@ impl Hub {
     }
 
     pub(crate) fn join(&self, socket: &Arc<Socket>, name: &str) {
+        let Some((past, resume)) = socket.recovery() else {
+            return self.enter(socket, name);
+        };
+        // What the room got before this is not missed by who was not in it.
+        let log = past.lock();
+        resume.skip_to(log.head().position);
+        self.enter(socket, name);
+    }
+
+    /// As `join`, for who has the log's lock.
+    pub(crate) fn enter(&self, socket: &Arc<Socket>, name: &str) {
         if name.is_empty() || socket.memberships.is_over() || socket.memberships.contains(name) {
             return;
         }
@@ -167,7 +183,7 @@ impl Hub {
 }
 
 /// Gives memory back after a crowd has left.
-fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
+pub(crate) fn shrink<K: Eq + std::hash::Hash, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 8 {
         map.shrink_to(map.len() * 2);
     }

@@ -232,7 +232,7 @@ impl Client {
             state.sockets.clone()
         };
         for socket in sockets.into_iter().filter(|socket| socket.retire()) {
-            socket.detach();
+            socket.depart(reason);
             self.push(session, Work::Disconnected(socket, reason));
         }
     }

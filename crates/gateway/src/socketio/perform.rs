@@ -11,6 +11,7 @@ use crate::hub::Hub;
 use crate::namespace::{ConnectError, Event, SendError};
 use crate::plain::{PlainError, PlainMessage};
 use crate::reason::DisconnectReason;
+use crate::recovery::{Claim, Restoring};
 
 use super::ack::AckSender;
 use super::client::Work;
@@ -76,8 +77,9 @@ async fn connect(session: &Arc<Session>, packet: Packet) {
         return refuse(session, namespace, &ConnectError::new("Too many namespaces"));
     }
     let socket = Socket::new(session, hub);
+    let claim = hub.past.as_ref().and_then(|_| Claim::parse(packet.data.as_deref()));
     match hub.handler.connect(&socket, packet.data).await {
-        Ok(()) => welcome(session, hub, &socket).await,
+        Ok(()) => welcome(session, hub, &socket, claim).await,
         Err(error) => {
             socket.detach();
             refuse(session, namespace, &error);
@@ -85,17 +87,63 @@ async fn connect(session: &Arc<Session>, packet: Packet) {
     }
 }
 
-async fn welcome(session: &Arc<Session>, hub: &Arc<Hub>, socket: &Arc<Socket>) {
+async fn welcome(
+    session: &Arc<Session>,
+    hub: &Arc<Hub>,
+    socket: &Arc<Socket>,
+    claim: Option<Claim>,
+) {
+    let restoring = match claim {
+        Some(claim) => restoring(hub, socket, claim).await,
+        None => None,
+    };
     if let Err(reason) = session.client.admit(socket) {
         socket.detach();
         hub.handler.disconnected(socket, reason);
         return;
     }
     session.lock().deadlines.connect = 0;
-    let data = format!(r#"{{"sid":"{}"}}"#, socket.id());
-    reply(session, &socketio::encode_connect(&hub.name, &data));
-    hub.insert(socket);
+    let greet = || {
+        let pid = socket.recovery().map(|(_, resume)| resume.pid());
+        let pid = pid.map_or_else(String::new, |pid| format!(r#","pid":"{}""#, pid.as_str()));
+        let data = format!(r#"{{"sid":"{}"{pid}}}"#, socket.id());
+        Frame::text(&["4", &socketio::encode_connect(&hub.name, &data)])
+    };
+    match socket.recovery() {
+        None => {
+            send_reply(session, &greet());
+            hub.insert(socket);
+        }
+        Some((past, resume)) => {
+            let mut greeted = Ok(());
+            let restored = restoring.is_some_and(|restoring| {
+                past.restore(socket, resume, &restoring, || greeted = session.emit(&greet()))
+            });
+            if !restored {
+                greeted = session.emit(&greet());
+                past.arrive(socket, resume);
+            }
+            check(session, greeted);
+        }
+    }
     hub.handler.connected(socket).await;
+}
+
+/// The session that a client may go on with. If we still had it for connected, it is no longer.
+async fn restoring(hub: &Arc<Hub>, socket: &Arc<Socket>, claim: Claim) -> Option<Restoring> {
+    let (saved, old) = hub.past.as_ref()?.find(&claim)?;
+    let rooms = hub.handler.recover(socket, &saved).await.ok()?;
+    if let Some(old) = old {
+        old.session().close(DisconnectReason::TransportClose, Ending::Abort);
+        // If somebody else is closing it at this moment, he is about to save it.
+        for _ in 0..64 {
+            if hub.past.as_ref()?.is_saved(&claim) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    Some(Restoring { claim, rooms })
 }
 
 fn refuse(session: &Arc<Session>, namespace: &str, error: &ConnectError) {
@@ -104,7 +152,15 @@ fn refuse(session: &Arc<Session>, namespace: &str, error: &ConnectError) {
 
 /// Sends a packet that the protocol owes the client: one who cannot take even that is gone.
 pub(super) fn reply(session: &Arc<Session>, packet: &str) {
-    if session.emit(&Frame::text(&["4", packet])) == Err(SendError::Full) {
+    send_reply(session, &Frame::text(&["4", packet]));
+}
+
+fn send_reply(session: &Arc<Session>, packet: &Frame) {
+    check(session, session.emit(packet));
+}
+
+fn check(session: &Arc<Session>, replied: Result<(), SendError>) {
+    if replied == Err(SendError::Full) {
         session.close(DisconnectReason::SlowConsumer, Ending::Abort);
     }
 }

@@ -1,6 +1,7 @@
 //! A client in one namespace.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -13,11 +14,12 @@ use tidings_protocol::socketio::{self, Packet};
 use crate::engine::{Ending, Refused, Session};
 use crate::frame::Frame;
 use crate::handshake::Handshake;
-use crate::hub::{Hub, Memberships};
+use crate::hub::{Hub, Memberships, Target};
 use crate::id::Id;
 use crate::namespace::{AckError, SendError};
 use crate::plain::Plain;
 use crate::reason::DisconnectReason;
+use crate::recovery::{Past, Resume};
 
 use super::ack::Waiting;
 use super::client::Work;
@@ -38,6 +40,8 @@ pub struct Socket {
     pub(crate) memberships: Memberships,
     waiting: Waiting,
     data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// Present if this client can be recovered.
+    resume: Option<Box<Resume>>,
 }
 
 impl Socket {
@@ -50,16 +54,35 @@ impl Socket {
             memberships: Memberships::default(),
             waiting: Waiting::default(),
             data: Mutex::new(None),
+            resume: match &hub.past {
+                Some(past) if !session.is_plain() => Some(Box::new(past.begin())),
+                _ => None,
+            },
         })
     }
 
     /// 22 URL-safe characters; another than the Engine.IO sid, which is a secret.
     pub fn id(&self) -> &str {
-        self.id.as_str()
+        let recovered = self.resume.as_ref().and_then(|resume| resume.sid());
+        recovered.unwrap_or(&self.id).as_str()
     }
 
     pub(crate) fn key(&self) -> Id {
-        self.id
+        let recovered = self.resume.as_ref().and_then(|resume| resume.sid());
+        *recovered.unwrap_or(&self.id)
+    }
+
+    /// Whether the client goes on with an earlier connection: same id, rooms, and all events in between.
+    pub fn recovered(&self) -> bool {
+        self.resume.as_ref().is_some_and(|resume| resume.is_recovered())
+    }
+
+    pub(crate) fn resume(&self) -> Option<&Resume> {
+        self.resume.as_deref()
+    }
+
+    pub(crate) fn recovery(&self) -> Option<(&Arc<Past>, &Resume)> {
+        self.hub.past.as_ref().zip(self.resume())
     }
 
     pub fn namespace(&self) -> &str {
@@ -74,7 +97,7 @@ impl Socket {
         &self.session
     }
 
-    pub(super) fn hub(&self) -> &Arc<Hub> {
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.hub
     }
 
@@ -97,10 +120,40 @@ impl Socket {
     pub fn emit(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
         match self.is_plain() {
             true => self.send_packet(frame.plain())?,
-            false => self.send_packet(&frame.in_namespace(&self.hub.name))?,
+            false => self.send_event(&frame.in_namespace(&self.hub.name))?,
         }
         self.session.gateway.metrics.message_sent(frame.name(), 1);
         Ok(())
+    }
+
+    fn send_event(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
+        let Some((past, resume)) = self.recovery() else { return self.send_packet(frame) };
+        if self.state.load(Ordering::Acquire) >= GONE {
+            return Err(SendError::Closed);
+        }
+        let sent = if frame.is_recoverable() {
+            let mut log = past.lock();
+            let numbered = past.take(&mut log, frame, &Target::rooms(&[self.id()]));
+            self.send_numbered(&numbered, log.head().position, false)
+        } else {
+            self.session.send_with(|| Cow::Owned(frame.with_offset(resume.next())), false, || {})
+        };
+        self.check(sent)
+    }
+
+    /// Sends an event that has an offset. The caller has the log's lock.
+    pub(crate) fn send_numbered(
+        self: &Arc<Self>,
+        frame: &Frame,
+        position: u64,
+        later: bool,
+    ) -> Result<(), Refused> {
+        let Some(resume) = self.resume() else { return Err(Refused::Closed) };
+        let sent = self.session.send_with(|| Cow::Borrowed(frame), later, || resume.note(position));
+        if sent.is_err() {
+            resume.miss();
+        }
+        sent
     }
 
     /// Sends a frame that is already one of this namespace.
@@ -108,7 +161,11 @@ impl Socket {
         if self.state.load(Ordering::Acquire) >= GONE {
             return Err(SendError::Closed);
         }
-        self.session.send(frame, false).map_err(|refused| match refused {
+        self.check(self.session.send(frame, false))
+    }
+
+    fn check(self: &Arc<Self>, sent: Result<(), Refused>) -> Result<(), SendError> {
+        sent.map_err(|refused| match refused {
             Refused::Closed => SendError::Closed,
             Refused::Full { first } => {
                 if first {
@@ -241,6 +298,10 @@ impl Socket {
         *self.data.lock() = Some(data);
     }
 
+    pub(crate) fn any_data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.data.lock().clone()
+    }
+
     /// What was kept, if it is a `T`.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.data.lock().clone().and_then(|data| data.downcast().ok())
@@ -265,7 +326,21 @@ impl Socket {
     /// Leaves all rooms and lets go of everything that waits for the client.
     pub(super) fn detach(self: &Arc<Self>) {
         self.hub.remove(self);
+        if let Some((past, resume)) = self.recovery() {
+            past.forget(resume);
+        }
         self.waiting.close();
+    }
+
+    /// As `detach`, for a connection that has ended: the client may come back.
+    pub(super) fn depart(self: &Arc<Self>, reason: DisconnectReason) {
+        match self.recovery() {
+            Some((past, resume)) if reason.is_recoverable() => {
+                past.save(self, resume);
+                self.waiting.close();
+            }
+            _ => self.detach(),
+        }
     }
 }
 

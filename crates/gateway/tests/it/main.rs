@@ -18,6 +18,7 @@ mod hostile;
 mod namespace;
 mod plain;
 mod polling;
+mod recovery;
 mod room;
 mod serve;
 mod support;

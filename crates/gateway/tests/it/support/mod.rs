@@ -1,10 +1,12 @@
 //! A server to test and clients to test it with.
 
 mod client;
+mod desk;
 mod plain;
 mod recorder;
 mod server;
 
 pub use client::{Poller, Ws, eventually, within};
+pub use desk::{Desk, Peer};
 pub use recorder::{Call, Recorder};
 pub use server::{Server, config};

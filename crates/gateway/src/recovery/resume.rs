@@ -1,0 +1,88 @@
+//! What a socket knows of its own recovery.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::id::Id;
+
+use super::Offset;
+
+/// Changes under the lock of the socket's connection, or before there are others to see it.
+pub(crate) struct Resume {
+    own: Id,
+    /// Log and position at which the socket began.
+    begin: Offset,
+    /// Set once it is recovered: pid, id and beginning of the session it goes on with.
+    old: OnceLock<(Id, Id, u64)>,
+    /// What the next event carries: everything up to here that is for this client is on its way.
+    offset: AtomicU64,
+    /// What the last event carried.
+    sent: AtomicU64,
+    missed: AtomicBool,
+}
+
+impl Resume {
+    pub(super) fn new(begin: Offset) -> Self {
+        Self {
+            own: Id::random(),
+            begin,
+            old: OnceLock::new(),
+            offset: AtomicU64::new(begin.position),
+            sent: AtomicU64::new(begin.position),
+            missed: AtomicBool::new(false),
+        }
+    }
+
+    /// Goes on with the session of before.
+    pub(super) fn recover(&self, pid: Id, sid: Id, first: u64) {
+        // Once, by whoever connects the socket.
+        let _ = self.old.set((pid, sid, first));
+    }
+
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.old.get().is_some()
+    }
+
+    pub(crate) fn pid(&self) -> Id {
+        self.old.get().map_or(self.own, |(pid, ..)| *pid)
+    }
+
+    pub(crate) fn sid(&self) -> Option<&Id> {
+        self.old.get().map(|(_, sid, _)| sid)
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.old.get().map_or(self.begin.position, |(.., first)| *first)
+    }
+
+    /// The offset of an event that is not kept.
+    pub(crate) fn next(&self) -> Offset {
+        let offset = self.begin.at(self.offset.load(Ordering::Relaxed));
+        self.sent.store(offset.position, Ordering::Relaxed);
+        offset
+    }
+
+    /// An event with this offset is on its way.
+    pub(crate) fn note(&self, position: u64) {
+        self.offset.store(position, Ordering::Relaxed);
+        self.sent.store(position, Ordering::Relaxed);
+    }
+
+    /// Nothing up to here is still to come; the client does not know it yet.
+    pub(crate) fn skip_to(&self, position: u64) {
+        self.offset.store(position, Ordering::Relaxed);
+    }
+
+    /// An event was for the client, and there was no room for it.
+    pub(crate) fn miss(&self) {
+        self.missed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn has_missed(&self) -> bool {
+        self.missed.load(Ordering::Relaxed)
+    }
+}
