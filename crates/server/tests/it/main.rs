@@ -24,6 +24,7 @@ mod inbox;
 mod jwks;
 mod lifecycle;
 mod list;
+mod openapi;
 mod requests;
 mod send;
 mod slow;

@@ -106,7 +106,7 @@ async fn on_one(state: &AppState, user: &User, id: NotificationId, op: InboxOp) 
     delete, path = "/notifications/{id}", tag = "notifications", params(("id" = Uuid, Path)),
     security(("userToken" = []), ("apiKey" = [])),
     responses(
-        (status = 200, body = schema::Changed, description = "Deleted from the caller's inbox"),
+        (status = 200, body = Deleted, description = "Deleted from the caller's inbox, or taken back"),
         (status = 202, body = Retraction, description = "Being taken back"),
         (status = "4XX", body = Problem, content_type = "application/problem+json"),
     )
@@ -134,6 +134,15 @@ pub(in crate::api) struct Retraction {
     removed: u64,
     /// All of them; otherwise the rest follows by itself.
     complete: bool,
+}
+
+/// A user gets the inbox after it, a server what became of the message.
+#[derive(serde::Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the two bodies; never made")]
+pub(in crate::api) enum Deleted {
+    Changed(schema::Changed),
+    Retraction(Retraction),
 }
 
 async fn retract(

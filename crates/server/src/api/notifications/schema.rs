@@ -70,14 +70,39 @@ pub(in crate::api) struct Action {
     pub(super) url: String,
 }
 
+/// A user's id, or who else is to get it.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what the domain reads; never made")]
+pub(in crate::api) enum To {
+    User(String),
+    Users {
+        users: Vec<String>,
+    },
+    Room {
+        room: String,
+    },
+    /// Every user known at that moment; must be true.
+    All {
+        all: bool,
+    },
+}
+
+/// One notification, or an array of them.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes what the handler reads; never made")]
+pub(in crate::api) enum Drafts {
+    One(Draft),
+    Several(Vec<Draft>),
+}
+
 /// A notification to send.
 #[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what the domain reads; never made")]
 pub(in crate::api) struct Draft {
-    /// A user's id, or `{"users":[…]}`, `{"room":…}` or `{"all":true}`.
-    #[schema(value_type = Object, example = "alice")]
-    pub(super) to: serde_json::Value,
+    pub(super) to: To,
     #[schema(example = "like")]
     pub(super) r#type: String,
     #[schema(example = "bob")]

@@ -85,6 +85,15 @@ pub(in crate::api) struct SendResults {
     results: Vec<SendResult>,
 }
 
+/// For one notification what became of it, for an array a result each.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "describes the two bodies; never made")]
+pub(in crate::api) enum SendAnswer {
+    One(Sent),
+    Several(SendResults),
+}
+
 /// Sends a notification, or up to 1,000 in an array.
 ///
 /// An array is stored in one transaction; entries that are not valid are left out and say why.
@@ -92,13 +101,15 @@ pub(in crate::api) struct SendResults {
 #[utoipa::path(
     post, path = "/notifications", tag = "notifications", security(("apiKey" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
-    request_body(content = schema::Draft, description = "One, or an array of them"),
+    request_body(content = schema::Drafts, description = "One, or an array of them"),
     responses(
-        (status = 201, body = Sent, description = "Stored; for an array `{results}`"),
-        (status = 200, body = Sent, description = "A duplicate; nothing new was stored"),
-        (status = 202, body = Sent, description = "Stored, and being announced"),
+        (status = 201, body = SendAnswer, description = "Stored; for an array `{results}`"),
+        (status = 200, body = SendAnswer, description = "A duplicate; nothing new was stored"),
+        (status = 202, body = SendAnswer, description = "Stored, and being announced"),
         (status = 207, body = SendResults, description = "Some entries of the array are not valid"),
-        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", description = "Refused; `{results}` if no entry of the array is valid", content(
+            (Problem = "application/problem+json"), (SendResults = "application/json"),
+        )),
         (status = 503, body = Problem, content_type = "application/problem+json"),
     )
 )]

@@ -6,6 +6,7 @@ mod bus;
 mod client;
 mod log;
 mod process;
+pub mod schema;
 mod server;
 mod token;
 
