@@ -136,12 +136,37 @@ async fn every_route_is_described_or_a_page_for_operators() {
     // And every described one exists, under both prefixes.
     for operation in operations(&document(&server).await) {
         let (method, template) = operation.split_once(' ').unwrap();
-        let path = template.replace("{change}", "read").replace("{id}", "x").replace("{room}", "x");
+        let path = template
+            .replace("{change}", "read")
+            .replace("{id}", "x")
+            .replace("{room}", "x")
+            .replace("{user}", "x");
         for prefix in ["/api", "/api/v1"] {
             let nobody = Api { prefix, ..server.nobody() };
             let answer = Answer::of(nobody.request(&method.to_uppercase(), &path)).await;
             assert_eq!(answer.status, 401, "{operation}");
         }
+    }
+}
+
+async fn check_rooms(check: &mut Checker, api: &Api) {
+    let users = || Some(json!({ "users": ["alice", "bob"] }));
+    let event = || Some(json!({ "type": "task:update", "data": { "id": 1 }, "except": "bob" }));
+    let members = "/rooms/group:1/members";
+    for (operation, path, body) in [
+        ("put /rooms/{room}/members/{user}", "/rooms/group:1/members/alice", None),
+        ("post /rooms/{room}/members", members, users()),
+        ("get /rooms/{room}/members", "/rooms/group:1/members?limit=1", None),
+        ("get /rooms/{room}", "/rooms/group:1", None),
+        ("post /rooms/{room}/events", "/rooms/group:1/events", event()),
+        ("delete /rooms/{room}/members/{user}", "/rooms/group:1/members/alice", None),
+        ("delete /rooms/{room}/members", members, users()),
+    ] {
+        let answer = check.check(api, operation, path, body.clone()).await;
+        assert!(answer.status < 300, "{operation}: {}", answer.text);
+        let nowhere = path.replace("group:1", "no%20room");
+        let answer = check.check(api, operation, &nowhere, body).await;
+        assert!(answer.status >= 400, "{operation}: {}", answer.text);
     }
 }
 
@@ -224,6 +249,8 @@ async fn answers_are_as_described() {
         .await;
     let path = format!("/notifications/{}", sent["id"].as_str().unwrap());
     check.check(&api, delete, &path, None).await.json(202);
+
+    check_rooms(&mut check, &api).await;
 
     // Only a store that is busy or away gives that one.
     let unseen: Vec<_> = check.unseen().into_iter().filter(|u| !u.ends_with(" 503")).collect();

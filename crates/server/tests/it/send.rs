@@ -177,13 +177,6 @@ async fn all_that_is_wrong_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn a_room_cannot_be_named_yet_and_the_answer_says_so() {
-    let server = TestServer::start().await;
-    let answer = server.api().post("/notifications", &like(json!({ "room": "post:1" }))).await;
-    answer.bad_field(422, "/to/room", "UNSUPPORTED");
-}
-
-#[tokio::test]
 async fn recipients_are_named_in_exactly_one_way() {
     let server = TestServer::start().await;
     for to in [json!({}), json!({ "all": false }), json!({ "all": true, "users": ["a"] })] {

@@ -91,7 +91,11 @@ pub(in crate::api) enum To {
 /// One notification, or an array of them.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-#[allow(dead_code, reason = "describes what the handler reads; never made")]
+#[allow(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "describes what the handler reads; never made"
+)]
 pub(in crate::api) enum Drafts {
     One(Draft),
     Several(Vec<Draft>),
