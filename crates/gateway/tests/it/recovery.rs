@@ -247,6 +247,36 @@ async fn after_a_while_it_is_over() {
     assert!(!peer.back(&server, "alice").await.is_recovered());
 }
 
+#[tokio::test]
+async fn who_was_too_slow_gets_the_rest_later() {
+    let slow_drain = Duration::from_millis(200);
+    let desk = Arc::new(Desk::default());
+    let settings = Config {
+        recovery: Some(Recovery::default()),
+        send_buffer: 1_000_000,
+        slow_drain,
+        ..config()
+    };
+    let server = Server::build(settings, |builder| builder.namespace("/", desk.clone()));
+    let mut peer = Peer::new(&server, "alice").await;
+    peer.join("red").await;
+    peer.numbers();
+    let (socket, mut count) = (server.gateway.socket("/", &peer.sid).expect("connected"), 0);
+    let filler = format!("\"{}\"", "x".repeat(100_000));
+    let big = Frame::event("big", &[&filler]).unrecoverable();
+    while socket.emit(&big).is_ok() {}
+    drop(socket);
+    for _ in 0..5 {
+        say(&server, "red", count);
+        count += 1;
+    }
+    eventually(|| *desk.ended.lock() == [DisconnectReason::SlowConsumer]).await;
+    say(&server, "red", count);
+    let mut peer = peer.back(&server, "alice").await;
+    assert!(peer.is_recovered());
+    assert_eq!(peer.numbers(), (0..=count).collect::<Vec<_>>());
+}
+
 /// Somebody speaks all the time, in several rooms; the client is cut off anywhere, twenty times in a row, sees a break
 /// or just stays away, and in the end has everything once and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -257,9 +287,9 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
     peer.join("red").await;
     let (sid, pid) = (peer.sid.clone(), peer.pid.clone());
     let over = Arc::new(AtomicBool::new(false));
-    let speaking = std::thread::spawn({
+    let speaking = tokio::spawn({
         let (server, over) = (server.clone(), over.clone());
-        move || {
+        async move {
             let mut n = 0;
             while !over.load(Ordering::Relaxed) {
                 say(&server, "red", n);
@@ -267,8 +297,12 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
                 for socket in server.gateway.members("/", "red") {
                     let _ = socket.emit(&Frame::event("inbox", &["{}"]).unrecoverable());
                 }
-                let pause = rand::rng().random_range(0..400);
-                std::thread::sleep(Duration::from_micros(pause));
+                let pause = rand::rng().random_range(0..3);
+                match pause {
+                    0 => {}
+                    1 => tokio::task::yield_now().await,
+                    _ => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
                 n += 1;
             }
             n
@@ -294,8 +328,7 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
         drop(kept);
     }
     over.store(true, Ordering::Relaxed);
-    let count = tokio::task::spawn_blocking(move || speaking.join().expect("no panic")).await;
-    let count = count.expect("no panic");
+    let count = speaking.await.expect("no panic");
     let last = Frame::event("last", &[]);
     server.gateway.to("/", Target::rooms(&["red"])).emit(&last);
     peer.until("last").await;
