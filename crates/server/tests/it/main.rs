@@ -10,6 +10,7 @@
 
 mod announcements;
 mod api_keys;
+mod architecture;
 mod auth;
 mod bus;
 mod change;
@@ -17,13 +18,17 @@ mod cli;
 mod commands;
 mod config;
 mod connect;
+mod crash;
 mod guard;
+mod health;
 mod hostile;
 mod idempotency;
 mod inbox;
 mod jwks;
 mod lifecycle;
 mod list;
+mod logs;
+mod metrics;
 mod openapi;
 mod requests;
 mod send;

@@ -45,6 +45,26 @@ impl Client {
         Self::try_open(address, "", &[]).await.expect("a connection")
     }
 
+    /// For a server that may be gone at any moment.
+    pub async fn connect_if_there(address: SocketAddr, auth: Value) -> Option<Self> {
+        let stream = within(TcpStream::connect(address)).await.ok()?;
+        let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let (stream, _) = within(client_async(url, stream)).await.ok()?;
+        let mut client = Self { stream, events: VecDeque::new(), asked: 0 };
+        client.text().await?;
+        within(client.stream.send(Message::text(format!("40{auth}")))).await.ok()?;
+        matches!(client.packet().await, Packet::Connected(_)).then_some(client)
+    }
+
+    /// The next event, or `None` if the connection has ended.
+    pub async fn event_if_any(&mut self) -> Option<(String, Value)> {
+        match self.next().await {
+            Packet::Event(name, body) => Some((name, body)),
+            Packet::Closed => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// `query` is appended to the one that Socket.IO needs.
     pub async fn try_open(
         address: SocketAddr,
