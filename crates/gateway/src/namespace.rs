@@ -30,7 +30,8 @@ pub trait Namespace: Send + Sync + 'static {
     /// After `connect`, for a client that was here a short while ago and asks to go on: with its id, the rooms returned
     /// here, and the events that it missed in those which it was in. Whoever knows the secret can ask: compare who it
     /// is, and authorise each room again. On `Err` it is a client like any other. What follows, also when nothing is
-    /// left to be recovered, is `connected`; [`Socket::recovered`] tells. The id changes only then.
+    /// left to be recovered, is `connected`; [`Socket::recovered`] tells. The id changes only then. Rooms that are
+    /// joined before `connected` by other means than this may tell the client something twice.
     ///
     /// `disconnected` of the socket from before may be called later than this: tell sockets apart by
     /// [`Arc::ptr_eq`], not by their id.

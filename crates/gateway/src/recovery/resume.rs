@@ -33,6 +33,14 @@ impl Resume {
         }
     }
 
+    /// Until it is decided whether the client is recovered, it keeps the offset that it came with: one from today
+    /// would hide what it has missed, if the connection broke again now.
+    pub(crate) fn hold(&self, offset: Offset) {
+        if offset.mark == self.begin.mark && offset.position <= self.begin.position {
+            self.offset.store(offset.position, Ordering::Relaxed);
+        }
+    }
+
     /// Goes on with the session of before.
     pub(super) fn recover(&self, pid: Id, sid: Id, first: u64) {
         // Once, by whoever connects the socket.

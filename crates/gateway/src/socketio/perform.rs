@@ -78,6 +78,9 @@ async fn connect(session: &Arc<Session>, packet: Packet) {
     }
     let socket = Socket::new(session, hub);
     let claim = hub.past.as_ref().and_then(|_| Claim::parse(packet.data.as_deref()));
+    if let (Some(claim), Some((_, resume))) = (claim, socket.recovery()) {
+        resume.hold(claim.offset);
+    }
     match hub.handler.connect(&socket, packet.data).await {
         Ok(()) => welcome(session, hub, &socket, claim).await,
         Err(error) => {

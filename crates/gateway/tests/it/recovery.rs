@@ -126,6 +126,23 @@ async fn a_connection_that_only_we_believe_in_is_superseded() {
 }
 
 #[tokio::test]
+async fn a_greeting_before_the_reply_does_not_hide_what_was_missed() {
+    let (server, _) = serve(Recovery::default());
+    let mut peer = Peer::new(&server, "alice").await;
+    peer.join("red").await;
+    peer.numbers();
+    let offset = peer.offset.clone();
+    let peer = cut(&server, peer).await;
+    say(&server, "red", 1);
+    let claim = peer.claim("alice").replace('{', "{\"hello\":true,");
+    let mut peer = peer.back_with(&server, &claim).await;
+    assert!(peer.is_recovered());
+    assert_eq!((&peer.events[0].0[..], peer.early), ("hello", 2));
+    assert_eq!(peer.first, offset);
+    assert_eq!(peer.numbers(), [1]);
+}
+
+#[tokio::test]
 async fn rooms_that_were_lost_meanwhile_are_lost() {
     let (server, desk) = serve(Recovery::default());
     let mut peer = Peer::new(&server, "alice").await;

@@ -27,6 +27,9 @@ impl Namespace for Desk {
     ) -> Result<(), ConnectError> {
         let auth: Value =
             auth.and_then(|auth| serde_json::from_str(auth.get()).ok()).unwrap_or_default();
+        if auth["hello"] == true {
+            let _ = socket.emit(&Frame::event("hello", &[]).unrecoverable());
+        }
         socket.set_data(Arc::new(auth["user"].as_str().unwrap_or_default().to_owned()));
         Ok(())
     }
@@ -79,6 +82,8 @@ pub struct Peer {
     pub events: Vec<(String, Value)>,
     /// Of those, how many came before the reply to CONNECT.
     pub early: usize,
+    /// The offset of the first event.
+    pub first: Option<String>,
 }
 
 impl Peer {
@@ -97,6 +102,7 @@ impl Peer {
             offset,
             events: Vec::new(),
             early: 0,
+            first: None,
         };
         while peer.sid.is_empty() {
             peer.read().await;
@@ -131,6 +137,7 @@ impl Peer {
             let mut args: Vec<Value> = serde_json::from_str(&text[at + 1..]).expect("JSON");
             let last = args.pop().expect("an offset");
             self.offset = Some(last.as_str().unwrap_or_else(|| panic!("none: {text}")).to_owned());
+            self.first = self.first.take().or_else(|| self.offset.clone());
             let first = args.get(1).cloned().unwrap_or_default();
             self.events.push((args[0].as_str().expect("a name").to_owned(), first));
         }
