@@ -23,7 +23,8 @@ pub(crate) use past::{Past, Restoring};
 pub(crate) use resume::Resume;
 pub use saved::SavedSession;
 
-/// How much is kept, in each namespace, for clients that may come back.
+/// How much is kept, in each namespace, for clients that may come back. One that has missed more than is kept, or than
+/// fits into its send buffer, begins anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovery {
     /// How long a client may be away.

@@ -303,3 +303,22 @@ async fn who_does_not_read_overflows_and_is_closed() {
     let calls = server.recorder.until(Call::Disconnected(DisconnectReason::SlowConsumer)).await;
     assert!(calls.contains(&Call::Overflowed));
 }
+
+#[tokio::test]
+async fn who_reads_again_is_told_what_to_do() {
+    let server = Server::plain(Config { send_buffer: 100_000, ..settings() });
+    let mut ws = member(&server, &["red"]).await;
+    server.recorder.drain().await;
+    let big = format!("{{\"x\":\"{}\"}}", "x".repeat(50_000));
+    let frame = Frame::event("big", &[&big]);
+    let mut sent = 0;
+    while server.gateway.to("/", Target::rooms(&["red"])).emit(&frame) == 1 {
+        sent += 1;
+    }
+    assert_eq!(server.call().await, Call::Overflowed);
+    for _ in 0..sent {
+        assert!(ws.text().await.starts_with(r#"{"type":"big","x":"#));
+    }
+    assert_eq!(server.call().await, Call::Drained);
+    assert_eq!(server.gateway.to("/", Target::all()).emit(&frame), 1);
+}
