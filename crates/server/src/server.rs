@@ -22,7 +22,7 @@ use crate::{
     config::{Config, Synchronous},
     data_dir::{self, DataDir},
     guard::{Door, GatewayGuard},
-    inbox::{InboxHub, InboxNamespace, events, publisher_channel},
+    inbox::{InboxHub, InboxNamespace, PlainInbox, events, publisher_channel},
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
     metrics::Metrics,
@@ -280,6 +280,8 @@ fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
     let config = &state.config;
     let settings = tidings_gateway::Config {
         path: config.gateway.path.clone(),
+        plain_path: Some(config.gateway.plain_path.clone()),
+        auth_timeout: config.gateway.auth_timeout,
         ping_interval: config.gateway.ping_interval,
         ping_timeout: config.gateway.ping_timeout,
         connect_timeout: config.gateway.connect_timeout,
@@ -291,8 +293,10 @@ fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
         saturation: config.limits.saturation,
         ..tidings_gateway::Config::default()
     };
+    let namespace = Arc::new(InboxNamespace::new(state.clone()));
     Gateway::builder(settings)
-        .namespace("/", Arc::new(InboxNamespace::new(state.clone())))
+        .plain(Arc::new(PlainInbox::new(namespace.clone())))
+        .namespace("/", namespace)
         .guard(Arc::new(GatewayGuard::new(state.clone(), door)))
         .metrics(Arc::clone(&state.metrics) as Arc<dyn tidings_gateway::Metrics>)
         .build()

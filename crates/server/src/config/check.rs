@@ -97,6 +97,10 @@ fn check_gateway(config: &Config, need: &mut impl FnMut(bool, &str)) {
         "gateway.path: must begin and end with a slash, for example /socket.io/",
     );
     need(
+        gateway.plain_path.starts_with('/') && gateway.plain_path.len() > 1,
+        "gateway.plain_path: must begin with a slash, for example /ws",
+    );
+    need(
         gateway.ping_interval >= Duration::from_millis(100)
             && gateway.ping_timeout >= Duration::from_millis(100),
         "gateway.ping_interval, gateway.ping_timeout: must be at least 100ms",

@@ -148,7 +148,13 @@ pub struct Http {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Gateway {
+    /// Where Socket.IO is served.
     pub path: String,
+    /// Where plain WebSockets are served; an upgrade of `/` leads there too.
+    pub plain_path: String,
+    /// How long a plain WebSocket may take to say who it is.
+    #[serde(with = "duration")]
+    pub auth_timeout: Duration,
     #[serde(with = "duration")]
     pub ping_interval: Duration,
     #[serde(with = "duration")]
@@ -171,6 +177,8 @@ impl Default for Gateway {
     fn default() -> Self {
         Self {
             path: "/socket.io/".into(),
+            plain_path: "/ws".into(),
+            auth_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(25),
             ping_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(45),

@@ -47,11 +47,12 @@ impl Encoder {
     /// The change itself, and the counter that follows from it.
     pub(super) fn change(&self, change: &InboxChange) -> [Frame; 2] {
         let first = match &change.kind {
-            ChangeKind::Added { message, item } => Frame::event_with_head(
-                "notification",
-                &item.head(&change.user),
-                &self.tail(message),
-            ),
+            // A notification has a `type` of its own: plain clients get it under a key.
+            ChangeKind::Added { message, item } => {
+                let head = item.head(&change.user);
+                Frame::event_with_head("notification", &head, &self.tail(message))
+                    .under_key("notification")
+            }
             other => event("notification:updated", &updated(change, other)),
         };
         [first, count(change.rev, change.unread)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
-use tidings_core::ids::DeviceId;
+use serde_json::{Value, json, value::RawValue};
+use tidings_core::{ids::DeviceId, time::Timestamp};
 use tidings_gateway::{ConnectError, DisconnectReason, Event, Namespace, Socket};
 
 use super::{
@@ -44,6 +44,35 @@ impl InboxNamespace {
         Self { state }
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.state.clock.now()
+    }
+
+    /// Carries out a command. Gives its answer, and apart from it what went wrong.
+    pub(super) async fn answer(
+        &self,
+        session: &Arc<InboxSession>,
+        name: &str,
+        args: &[Box<RawValue>],
+    ) -> (Value, Option<Value>) {
+        session.touch(self.now());
+        let bucket = if commands::is_upkeep(name) { &session.acks } else { &session.messages };
+        let answer = match bucket.take() {
+            Ok(()) => commands::run(&self.state, session, name, args).await,
+            Err(wait) => Err(CommandError::rate_limit(wait)),
+        };
+        match answer {
+            Ok(body) => {
+                let failed = body.get("error").cloned();
+                (body, failed)
+            }
+            Err(problem) => {
+                let error = problem.json();
+                (json!({ "ok": false, "error": error }), Some(error))
+            }
+        }
+    }
+
     async fn authenticate(
         &self,
         socket: &Socket,
@@ -79,7 +108,7 @@ fn log_opened(session: &InboxSession) {
     let user_agent: String = user_agent.chars().take(MAX_USER_AGENT).collect();
     tracing::info!(
         event = "connection.opened", user_id = %session.user, socket_id = socket.id(),
-        client_type = "socket.io", transport = socket.transport(), ip = %handshake.client_ip,
+        client_type = if socket.is_plain() { "websocket" } else { "socket.io" }, transport = socket.transport(), ip = %handshake.client_ip,
         user_agent
     );
 }
@@ -130,8 +159,7 @@ impl Namespace for InboxNamespace {
         for displaced in self.state.hub.register(session) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
-            let _ = displaced.socket.emit(&events::error("CONNECTION_LIMIT", message));
-            displaced.socket.disconnect(true);
+            displaced.dismiss("CONNECTION_LIMIT", message);
         }
         self.state.metrics.connection_opened();
         log_opened(session);
@@ -142,25 +170,8 @@ impl Namespace for InboxNamespace {
     }
 
     async fn event(&self, socket: &Arc<Socket>, event: Event) {
-        let Some(attached) = attached(socket) else { return };
-        let session = &attached.session;
-        session.touch(self.state.clock.now());
-        let bucket =
-            if commands::is_upkeep(&event.name) { &session.acks } else { &session.messages };
-        let answer = match bucket.take() {
-            Ok(()) => commands::run(&self.state, session, &event.name, &event.args).await,
-            Err(wait) => Err(CommandError::rate_limit(wait)),
-        };
-        let (body, failed) = match answer {
-            Ok(body) => {
-                let failed = body.get("error").cloned();
-                (body, failed)
-            }
-            Err(problem) => {
-                let error = problem.json();
-                (json!({ "ok": false, "error": error }), Some(error))
-            }
-        };
+        let Some(session) = session_of(socket) else { return };
+        let (body, failed) = self.answer(&session, &event.name, &event.args).await;
         match (event.ack, failed) {
             // A client whose buffer is full misses the answer, and asks again.
             (Some(ack), _) => drop(ack.send_values(&[body])),

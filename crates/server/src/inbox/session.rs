@@ -17,6 +17,7 @@ use tidings_core::{
 };
 use tidings_gateway::{Frame, Socket};
 
+use super::events;
 use crate::{auth::Claims, limiter::Bucket, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
@@ -72,6 +73,16 @@ pub(super) trait Delivery {
     fn sent(&self, change: &InboxChange);
 }
 
+/// Close codes of plain WebSockets (RFC 6455 §7.4.2: 4000–4999 are the application's).
+fn close_code(code: &str) -> u16 {
+    match code {
+        "TOKEN_EXPIRED" => 4401,
+        "IDLE" => 4408,
+        "CONNECTION_LIMIT" => 4409,
+        _ => 4400,
+    }
+}
+
 impl InboxSession {
     pub(super) fn new(
         socket: Arc<Socket>,
@@ -112,6 +123,18 @@ impl InboxSession {
 
     pub(super) fn touch(&self, now: Timestamp) {
         self.active_at.store(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Tells the client why, and ends its connection in a way that tells it not to come back by
+    /// itself: a DISCONNECT packet, or the close code of a plain WebSocket.
+    pub fn dismiss(&self, code: &str, message: &str) {
+        // The close itself says it too, should there be no room for this.
+        let _ = self.socket.emit(&events::error(code, message));
+        if self.socket.is_plain() {
+            self.socket.close(close_code(code), message);
+        } else {
+            self.socket.disconnect(true);
+        }
     }
 
     /// How long the client has been silent.

@@ -30,6 +30,7 @@ mod list;
 mod logs;
 mod metrics;
 mod openapi;
+mod plain;
 mod requests;
 mod send;
 mod slow;
