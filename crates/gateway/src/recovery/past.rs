@@ -87,17 +87,24 @@ impl Past {
     }
 
     /// A client has gone for good.
-    pub(crate) fn forget(&self, resume: &Resume) {
+    pub(crate) fn forget(&self, socket: &Arc<Socket>, resume: &Resume) {
         let mut sessions = self.sessions.lock();
-        sessions.live.remove(&resume.pid());
+        if sessions.is_live(socket, resume) {
+            sessions.live.remove(&resume.pid());
+        }
         sessions.shrink();
     }
 
-    /// A client has gone and may come back: its session is saved as it leaves its rooms.
+    /// A client has gone and may come back: its session is saved as it leaves its rooms. Nothing happens the
+    /// second time.
     pub(crate) fn save(self: &Arc<Self>, socket: &Arc<Socket>, resume: &Resume) {
         let now = self.clock.now();
         let expires = now + self.limits.window.as_millis() as u64;
         let mut sessions = self.sessions.lock();
+        if !sessions.is_live(socket, resume) {
+            drop(sessions);
+            return socket.hub().remove(socket);
+        }
         {
             let log = self.log.lock();
             let saved = Arc::new(SavedSession::of(socket, resume, log.head(), expires));
@@ -126,10 +133,6 @@ impl Past {
         let resume = socket.resume()?;
         let saved = SavedSession::of(&socket, resume, head, now);
         saved.start(claim.offset).map(|_| (Arc::new(saved), Some(socket)))
-    }
-
-    pub(crate) fn is_saved(&self, claim: &Claim) -> bool {
-        self.sessions.lock().saved.contains_key(&claim.pid)
     }
 
     /// Goes on with a session: same ids and rooms; queues what was missed, then what `reply` says. `false` if
@@ -198,6 +201,12 @@ async fn sweep(past: Weak<Past>) {
 }
 
 impl Sessions {
+    /// Whether the client is here as this socket.
+    fn is_live(&self, socket: &Arc<Socket>, resume: &Resume) -> bool {
+        let live = self.live.get(&resume.pid());
+        live.is_some_and(|live| std::ptr::eq(live.as_ptr(), Arc::as_ptr(socket)))
+    }
+
     fn expire(&mut self, now: u64, most: usize) {
         while let Some((at, pid)) = self.expiring.front().copied() {
             if at > now && self.expiring.len() <= most {

@@ -137,14 +137,7 @@ async fn restoring(hub: &Arc<Hub>, socket: &Arc<Socket>, claim: Claim) -> Option
     let (saved, old) = hub.past.as_ref()?.find(&claim)?;
     let rooms = hub.handler.recover(socket, &saved).await.ok()?;
     if let Some(old) = old {
-        old.session().close(DisconnectReason::TransportClose, Ending::Abort);
-        // If somebody else is closing it at this moment, he is about to save it.
-        for _ in 0..64 {
-            if hub.past.as_ref()?.is_saved(&claim) {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        old.supersede();
     }
     Some(Restoring { claim, rooms })
 }

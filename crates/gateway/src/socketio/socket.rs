@@ -327,9 +327,22 @@ impl Socket {
     pub(super) fn detach(self: &Arc<Self>) {
         self.hub.remove(self);
         if let Some((past, resume)) = self.recovery() {
-            past.forget(resume);
+            past.forget(self, resume);
         }
         self.waiting.close();
+    }
+
+    /// The client has come back on another connection.
+    pub(super) fn supersede(self: &Arc<Self>) {
+        self.session.close(DisconnectReason::TransportClose, Ending::Abort);
+        // Whoever closed it first, at this moment, may not have come to saving it.
+        let reason = self.session.lock().closed;
+        if let (Some(reason), Some((past, resume))) = (reason, self.recovery())
+            && reason.is_recoverable()
+            && !self.is_dismissed()
+        {
+            past.save(self, resume);
+        }
     }
 
     /// As `detach`, for a connection that has ended: the client may come back.

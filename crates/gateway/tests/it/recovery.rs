@@ -353,3 +353,37 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
     assert!(got.is_sorted_by(|a, b| a + 1 == *b), "{got:?}");
     assert_eq!((got.first(), got.len() as u64), (Some(&0), count));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once_leave_nothing_behind() {
+    let window = Duration::from_millis(500);
+    let (server, _) = serve(Recovery { window, ..Recovery::default() });
+    let server = Arc::new(server);
+    let mut running = Vec::new();
+    for n in 0..16 {
+        let server = server.clone();
+        running.push(tokio::spawn(async move {
+            let user = format!("user{n}");
+            let mut peer = Peer::new(&server, &user).await;
+            peer.join("red").await;
+            for round in 0..20 {
+                say(&server, "red", round);
+                peer.until("n").await;
+                peer.numbers();
+                let socket = server.gateway.socket("/", &peer.sid);
+                if let (Some(socket), 0) = (socket, round % 5) {
+                    socket.join("blue");
+                    socket.close_transport(DisconnectReason::TransportError);
+                }
+                peer = peer.back(&server, &user).await;
+                assert!(peer.is_recovered(), "{n} {round}");
+            }
+        }));
+    }
+    for task in running {
+        task.await.expect("no panic");
+    }
+    eventually(|| server.gateway.connections() == 0).await;
+    let left = || (server.gateway.socket_count("/"), server.gateway.room_count("/"));
+    eventually(|| left() == (0, 0)).await;
+}
