@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use tidings_core::ids::MAX_ID_LEN;
 
 use super::{
     join::{self, RoomError},
@@ -10,7 +11,7 @@ use super::{
 use crate::{
     inbox::{
         InboxSession,
-        commands::{Answer, parse},
+        commands::{Answer, CommandError, parse},
     },
     state::AppState,
 };
@@ -32,7 +33,10 @@ pub(crate) async fn run(
     })
 }
 
-type Names = Result<Vec<String>, crate::inbox::commands::CommandError>;
+/// Most rooms in one command: the answer, an entry for each, has to find room in a send buffer.
+const MAX_ROOMS: usize = 1_000;
+
+type Names = Result<Vec<String>, CommandError>;
 
 async fn enter(state: &AppState, session: &InboxSession, names: Names) -> Answer {
     let names = names?;
@@ -51,6 +55,7 @@ fn answer(names: &[String], outcomes: &[Result<(), RoomError>]) -> Value {
     let mut first = None;
     let mut rooms = Vec::with_capacity(names.len());
     for (name, outcome) in names.iter().zip(outcomes) {
+        let name: String = name.chars().take(MAX_ID_LEN).collect();
         rooms.push(match outcome {
             Ok(()) => json!({ "room": name, "ok": true }),
             Err(problem) => {
@@ -91,10 +96,14 @@ fn rooms(arg: Option<&RawValue>) -> Names {
         Rooms::Several(rooms) => rooms,
         Rooms::Named(NamedRooms { room, rooms }) => room.into_iter().chain(rooms).collect(),
     };
-    if rooms.is_empty() {
-        return Err(crate::inbox::commands::CommandError::new("INVALID", "room: is missing"));
+    match rooms.len() {
+        0 => Err(CommandError::new("INVALID", "room: is missing")),
+        1..=MAX_ROOMS => Ok(rooms),
+        _ => {
+            let message = format!("rooms: at most {MAX_ROOMS} at once; nothing was done");
+            Err(CommandError::new("TOO_MANY_ROOMS", message))
+        }
     }
-    Ok(rooms)
 }
 
 #[derive(Deserialize)]

@@ -32,6 +32,7 @@ mod metrics;
 mod openapi;
 mod plain;
 mod requests;
+mod rooms;
 mod send;
 mod slow;
 mod support;
