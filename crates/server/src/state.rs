@@ -11,7 +11,7 @@ use tidings_core::{
 
 use crate::{
     api::InFlight, auth::TokenVerifier, config::Config, inbox::InboxHub, lifecycle::Lifecycle,
-    limiter::Limiters, metrics::Metrics, rooms::RoomHub,
+    limiter::Limiters, metrics::Metrics, rooms::{EventTypes, RoomHub},
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
@@ -27,6 +27,7 @@ pub struct Shared {
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
     pub room_kinds: RoomCatalog,
+    pub event_types: EventTypes,
     pub tokens: TokenVerifier,
     /// Signs the tokens that the server itself issues, if it has a shared secret.
     pub signing_secret: Option<String>,

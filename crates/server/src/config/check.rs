@@ -139,6 +139,9 @@ fn check_limits(config: &Config, need: &mut impl FnMut(bool, &str)) {
 }
 
 fn check_rooms(config: &Config, need: &mut impl FnMut(bool, &str)) {
+    if let Err(problem) = crate::rooms::EventTypes::new(&config.events) {
+        need(false, &problem);
+    }
     for (name, kind) in &config.rooms {
         let fine = (1..=32).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');

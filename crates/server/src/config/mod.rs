@@ -19,7 +19,7 @@ pub use check::MIN_SECRET;
 pub use check::check;
 pub use load::{ConfigError, Flags, load};
 
-use crate::auth::KeyConfig;
+use crate::{auth::KeyConfig, rooms::EventSpec};
 
 /// Durations are written like `25s`, `5m` or `90d`.
 mod duration {
@@ -54,6 +54,8 @@ pub struct Config {
     pub types: BTreeMap<String, TypeSpec>,
     /// Kinds of room beside the built-in ones, or in their place.
     pub rooms: BTreeMap<String, RoomKind>,
+    /// Types of event in rooms; once there is one, no others are taken.
+    pub events: BTreeMap<String, EventSpec>,
 }
 
 impl Default for Config {
@@ -76,6 +78,7 @@ impl Default for Config {
             log: Log::default(),
             types: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            events: BTreeMap::new(),
         }
     }
 }

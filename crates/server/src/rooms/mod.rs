@@ -15,9 +15,12 @@ mod join;
 mod joined;
 mod message;
 mod sink;
+mod types;
 
 pub(crate) use again::{Which, decide_again};
 pub use hub::{Presence, RoomHub};
 pub(crate) use join::{close, open};
 pub use joined::JoinedRooms;
 pub use sink::NodeSink;
+pub(crate) use types::TypeError;
+pub use types::{EventSpec, EventTypes};

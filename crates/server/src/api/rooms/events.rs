@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tidings_core::{
     api_key::Scope,
+    problem::FieldErrors,
     room::{Except, InvalidEventName, RoomEvent, RoomName, RoomSignal, check_event_name},
 };
 use utoipa::ToSchema;
@@ -19,6 +20,7 @@ use crate::{
         extract::{Json, Path},
         problem::Problem,
     },
+    rooms::TypeError,
     state::AppState,
 };
 
@@ -114,8 +116,24 @@ fn check(state: &AppState, room: RoomName, body: NewEvent) -> Result<RoomEvent, 
     if data.get().len() > most {
         return Err(bad("/data", "TOO_LONG", format!("must have at most {most} bytes")));
     }
+    let audiences = state.event_types.check(&name, &data).map_err(wrong_type)?;
     let except = except.map(check_except).transpose()?.unwrap_or_default();
-    Ok(RoomEvent { room, name, data, audiences: Arc::default(), except, volatile })
+    Ok(RoomEvent { room, name, data, audiences, except, volatile })
+}
+
+fn wrong_type(problem: TypeError) -> Problem {
+    match problem {
+        TypeError::Undeclared => {
+            bad("/type", "UNKNOWN_TYPE", "is not declared in the configuration".into())
+        }
+        TypeError::Invalid(errors) => {
+            let mut fields = FieldErrors::default();
+            for (pointer, detail) in errors {
+                fields.add(&format!("/data{pointer}"), "SCHEMA", detail);
+            }
+            Problem::invalid(&fields)
+        }
+    }
 }
 
 fn check_except(left_out: LeftOut) -> Result<Except, Problem> {
