@@ -22,6 +22,7 @@ mod crash;
 mod guard;
 mod health;
 mod hostile;
+mod hostile_socket;
 mod idempotency;
 mod inbox;
 mod jwks;

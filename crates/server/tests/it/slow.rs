@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, TestServer, eventually};
+use crate::support::{Client, TestServer, Tidings, claims, eventually, fresh, sign};
 
 /// Bytes that wait for a client at most, plus the frame that went over.
 const BUFFER: usize = 128 << 10;
@@ -115,4 +115,50 @@ async fn the_newest_unread_arrive_whole_however_large_they_are() {
     assert_eq!(told(&mut alice, 100).await.last(), Some(&100));
     server.api().notify("alice", "live").await;
     assert_eq!(alice.wait("notification").await["message"], "live");
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kilobytes << 10
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_take_bounded_memory() {
+    const CLIENTS: usize = 20;
+    let (_dir, path) = fresh();
+    let key = Tidings::run(&path, &["keys", "create", "--name", "x", "--quiet"]).await;
+    let key = Tidings::printed(&key);
+    let mut command = Tidings::command(&path);
+    command.args(["serve", "--port", "0"]);
+    command.env("TIDINGS_GATEWAY__SEND_BUFFER", BUFFER.to_string());
+    command.env("TIDINGS_LIMITS__REQUEST_BODY", "2000000");
+    let server = Tidings::spawn(command).await;
+    let mut users = Vec::new();
+    let mut clients = Vec::new();
+    for n in 0..CLIENTS {
+        users.push(format!("u{n}"));
+        let mut client = Client::open_narrow(server.address).await;
+        client.join(json!({ "token": sign(&claims(&users[n])) })).await;
+        client.wait("notifications:pending").await;
+        clients.push(client);
+    }
+    let before = resident(server.pid());
+    // 20 clients × 2,000 × 8 KB would be 320 MB. Each message has a body of its own.
+    let one = json!({
+        "to": { "users": users }, "type": "like", "message": "m".repeat(4_000),
+        "data": { "d": "d".repeat(4_000) },
+    });
+    let body = json!(vec![one; 50]);
+    let api = server.api(Some(key));
+    for _ in 0..40 {
+        api.post("/notifications", &body).await.json(201);
+    }
+    let grown = resident(server.pid()).saturating_sub(before);
+    assert!(grown < 100 << 20, "grown by {} MB", grown >> 20);
+    // And none of them has missed anything.
+    let last = clients.last_mut().expect("some");
+    assert_eq!(told(last, 2_000).await, (1..=2_000).collect::<Vec<_>>());
 }
