@@ -39,15 +39,20 @@ async fn told(client: &mut Client, last: u64) -> Vec<u64> {
     let mut seqs: Vec<u64> = Vec::new();
     while seqs.last().is_none_or(|seq| *seq < last) {
         let (name, body) = client.event().await;
-        match name.as_str() {
-            "notification" => seqs.push(seq(&body)),
-            "notifications:pending" => {
-                seqs.extend(body["notifications"].as_array().unwrap().iter().map(seq));
-            }
-            _ => {}
-        }
+        seqs.extend(seqs_in(&name, &body));
     }
     seqs
+}
+
+/// What an event tells of: one notification, or a page of those that were missed.
+fn seqs_in(event: &str, body: &Value) -> Vec<u64> {
+    match event {
+        "notification" => vec![seq(body)],
+        "notifications:pending" => {
+            body["notifications"].as_array().expect("a list").iter().map(seq).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn seq(notification: &Value) -> u64 {
@@ -83,13 +88,8 @@ async fn one_that_never_reads_is_closed_and_finds_everything_later() {
     flood(&server, 1_000).await;
     let closed = "websocket_disconnections_total";
     eventually(|| async { metric(&server, closed).await == 1 }).await;
-    let mut seqs = Vec::new();
     let (events, told_off) = alice.until_closed().await;
-    for (name, body) in events {
-        if name == "notification" {
-            seqs.push(seq(&body));
-        }
-    }
+    let seqs: Vec<u64> = events.iter().flat_map(|(name, body)| seqs_in(name, body)).collect();
     assert!(!told_off, "it may come back");
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
     let known = seqs.len() as u64;
