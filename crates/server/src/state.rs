@@ -10,8 +10,14 @@ use tidings_core::{
 };
 
 use crate::{
-    api::InFlight, auth::TokenVerifier, config::Config, inbox::InboxHub, lifecycle::Lifecycle,
-    limiter::Limiters, metrics::Metrics, rooms::{EventTypes, RoomHub},
+    api::InFlight,
+    auth::TokenVerifier,
+    config::Config,
+    inbox::InboxHub,
+    lifecycle::Lifecycle,
+    limiter::Limiters,
+    metrics::Metrics,
+    rooms::{EventTypes, RoomHub},
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
