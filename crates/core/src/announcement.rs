@@ -9,6 +9,8 @@ use crate::{ids::NotificationId, time::Timestamp};
 pub const MAX_IMMEDIATE: usize = 1_000;
 /// Recipients in one transaction of an announcement.
 pub const BATCH: usize = 1_000;
+/// Announcements that may be due at once; one more is refused as long as the store is that busy.
+pub const MAX_DUE: usize = 100_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

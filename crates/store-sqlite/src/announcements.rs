@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use tidings_core::{
-    announcement::{Announcement, AnnouncementState, Progress},
+    announcement::{Announcement, AnnouncementState, MAX_DUE, Progress},
     ids::{NotificationId, UserId},
     notification::NewMessage,
-    ports::Accepted,
+    ports::{Accepted, StoreError},
     time::Timestamp,
 };
 
@@ -30,6 +30,9 @@ const FIND: &str = "SELECT state, total, processed, created_at, run_at, finished
 /// `finished_at IS NULL` names the index of those that have work to do.
 pub(crate) const DUE: &str = "SELECT id FROM announcements
     WHERE finished_at IS NULL AND run_at <= ?1 ORDER BY run_at, number LIMIT ?2";
+/// Whether as many as `?2` + 1 are due.
+pub(crate) const MANY_DUE: &str = "SELECT EXISTS (SELECT 1 FROM announcements
+    WHERE finished_at IS NULL AND run_at <= ?1 LIMIT 1 OFFSET ?2)";
 pub(crate) const JOB: &str =
     "SELECT a.number, a.to_all, a.cursor, a.last, a.processed, a.dedupe_key,
         a.run_at, m.number, m.body
@@ -51,6 +54,9 @@ pub(crate) fn accept(tx: &mut Tx<'_>, new: NewMessage, now: Timestamp) -> Result
     let run_at = send_at.map_or(now, |at| at.max(now));
     let state =
         if run_at > now { AnnouncementState::Scheduled } else { AnnouncementState::Running };
+    if run_at <= now && is_full(tx.conn, now)? {
+        return Err(StoreError::Busy.into());
+    }
     tx.conn.prepare_cached(INSERT)?.execute((
         from_id(&id),
         state.as_str(),
@@ -65,6 +71,12 @@ pub(crate) fn accept(tx: &mut Tx<'_>, new: NewMessage, now: Timestamp) -> Result
     tx.conn.prepare_cached(SET_AUDIENCE)?.execute(values)?;
     messages::insert(tx, message, run_at, total)?;
     Ok(Accepted { id, recipients: total, duplicate: false, announced: true })
+}
+
+/// Whether as many are due as may wait; those for later do not count.
+fn is_full(conn: &Connection, now: Timestamp) -> Result<bool> {
+    let values = (now.as_millis(), from_limit(MAX_DUE - 1));
+    Ok(conn.prepare_cached(MANY_DUE)?.query_row(values, |row| row.get(0))?)
 }
 
 pub(crate) fn find(conn: &Connection, id: NotificationId) -> Result<Option<Announcement>> {

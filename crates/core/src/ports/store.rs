@@ -88,7 +88,8 @@ pub trait Inboxes {
     /// Stores messages for their recipients. What goes at once and what becomes an
     /// announcement: `sendAt` in the future, all users, a room, or more than
     /// [`MAX_IMMEDIATE`](crate::announcement::MAX_IMMEDIATE) items × recipients in the request
-    /// make announcements of every message concerned.
+    /// make announcements of every message concerned. With
+    /// [`MAX_DUE`](crate::announcement::MAX_DUE) of them due already, it is `Busy`.
     async fn accept(&self, accept: Accept) -> Result<AcceptOutcome, StoreError>;
 
     /// The outcome of the request that had this idempotency key first, if there was one.

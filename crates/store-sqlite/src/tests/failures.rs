@@ -194,3 +194,22 @@ async fn a_connection_that_reads_cannot_write() {
     let outcome = bench.store.read(|conn| Ok(conn.execute("DELETE FROM users", [])?)).await;
     assert!(outcome.is_err());
 }
+
+#[tokio::test]
+async fn with_too_many_announcements_due_one_more_is_refused_and_messages_are_not() {
+    use tidings_core::{announcement::MAX_DUE, notification::Recipients};
+    let bench = Bench::new();
+    let fill = |tx: &mut Tx<'_>| {
+        let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+            INSERT INTO announcements (id, state, to_all, last, total, created_at, run_at)
+            SELECT randomblob(16), 'running', 1, 0, 0, 0, 0 FROM n";
+        Ok(tx.conn.execute(many, [MAX_DUE as i64]).map(drop)?)
+    };
+    bench.store.write(Weight::default(), fill).await.unwrap();
+    let mut to_all = bench.request();
+    to_all.messages[0].recipients = Recipients::All;
+    assert_eq!(bench.store.accept(to_all.clone()).await, Err(StoreError::Busy));
+    to_all.messages[0].send_at = Some(to_all.now.plus(std::time::Duration::from_secs(60)));
+    assert!(bench.store.accept(to_all).await.is_ok(), "what is for later does not wait yet");
+    assert!(bench.store.accept(bench.request()).await.is_ok(), "nor does what goes at once");
+}
