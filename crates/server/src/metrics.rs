@@ -2,6 +2,7 @@
 //! `docs/operations.md`; times are in seconds.
 
 use std::{
+    collections::HashSet,
     sync::atomic::{AtomicI64, AtomicU64},
     time::Duration,
 };
@@ -73,6 +74,9 @@ const KNOWN_EVENTS: [&str; 18] = [
     "unsubscribe:thread",
 ];
 
+/// Names of sent events that get a label of their own.
+const MAX_EVENTS: usize = 200;
+
 pub struct Metrics {
     registry: RwLock<Registry>,
     active: Gauge<i64, AtomicI64>,
@@ -80,6 +84,8 @@ pub struct Metrics {
     closed: Family<Reason, Counter>,
     refused: Family<Status, Counter>,
     sent: Family<EventType, Counter>,
+    /// Names of sent events that have a label.
+    events: RwLock<HashSet<String>>,
     received: Family<EventType, Counter>,
     buffers_full: Counter,
     created: Family<Kind, Counter>,
@@ -100,6 +106,7 @@ impl Metrics {
             closed: Family::default(),
             refused: Family::default(),
             sent: Family::default(),
+            events: RwLock::default(),
             received: Family::default(),
             buffers_full: Counter::default(),
             created: Family::default(),
@@ -184,6 +191,22 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// Applications name the events of their rooms: so many names get a label, the rest share
+    /// one.
+    fn label_of<'a>(&self, event: &'a str) -> &'a str {
+        if self.events.read().contains(event) {
+            return event;
+        }
+        let mut events = self.events.write();
+        if events.len() >= MAX_EVENTS {
+            return "other";
+        }
+        events.insert(event.to_owned());
+        event
+    }
+}
+
 fn known_method(method: &str) -> &str {
     match method {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
@@ -202,7 +225,7 @@ impl tidings_gateway::Metrics for Metrics {
     }
 
     fn message_sent(&self, event: &str, count: usize) {
-        let labels = EventType { event_type: event.to_owned() };
+        let labels = EventType { event_type: self.label_of(event).to_owned() };
         self.sent.get_or_create(&labels).inc_by(count as u64);
     }
 

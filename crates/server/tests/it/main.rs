@@ -34,6 +34,7 @@ mod openapi;
 mod plain;
 mod requests;
 mod rooms;
+mod rooms_api;
 mod send;
 mod slow;
 mod support;
