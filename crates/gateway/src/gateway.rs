@@ -150,7 +150,7 @@ impl Gateway {
 
     /// Some or all sockets of a namespace.
     pub fn to<'a>(&'a self, namespace: &str, target: Target<'a>) -> Recipients<'a> {
-        Recipients { gateway: &self.0, hub: self.0.hub(namespace), target }
+        Recipients { gateway: &self.0, hub: self.0.hub(namespace), target, volatile: false }
     }
 
     /// The connected socket with this id.

@@ -38,7 +38,7 @@ pub use metrics::Metrics;
 pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
-pub use recovery::{Recovery, SavedSession};
+pub use recovery::{Kept, Recovery, Returning, SavedSession};
 pub use serve::{PeerAddr, bind, serve};
 pub use socketio::{AckSender, Socket};
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::reason::DisconnectReason;
-use crate::recovery::SavedSession;
+use crate::recovery::{Kept, Returning};
 use crate::socketio::{AckSender, Socket};
 
 /// A namespace's behaviour.
@@ -35,8 +35,19 @@ pub trait Namespace: Send + Sync + 'static {
     ///
     /// `disconnected` of the socket from before may be called later than this: tell sockets apart by
     /// [`Arc::ptr_eq`], not by their id.
-    async fn recover(&self, socket: &Arc<Socket>, saved: &SavedSession) -> Result<Vec<String>, ()> {
+    async fn recover(
+        &self,
+        socket: &Arc<Socket>,
+        returning: &Returning,
+    ) -> Result<Vec<String>, ()> {
         Err(())
+    }
+
+    /// What is to be kept of a client that may come back ([`SavedSession::kept`](crate::SavedSession::kept)); it is
+    /// dropped when it can no longer. Called when its connection has ended, and when it is back before we noticed that;
+    /// under locks of the gateway: do nothing but collect it.
+    fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {
+        None
     }
 
     /// The socket is connected, the reply queued. Not called if the connection ended during `connect`.

@@ -141,6 +141,11 @@ impl Link {
         }
     }
 
+    /// Whether something waits that the client has not taken, and not only for us to write it.
+    pub(crate) fn has_backlog(&self) -> bool {
+        !self.out.is_empty() && !self.dirty && self.corks == 0
+    }
+
     pub(crate) fn flush(&mut self) -> Flushed {
         match &mut self.transport {
             Transport::WebSocket(stream) => {

@@ -34,6 +34,8 @@ pub struct Frame {
     /// Length of `42`, of the quoted name, for metrics and to find where a namespace goes.
     name: u16,
     keep: Keep,
+    /// See [`Frame::marked`].
+    mark: Option<u64>,
     rest: Rest,
     /// The key under which plain clients find the argument.
     key: Option<&'static str>,
@@ -125,6 +127,7 @@ impl Frame {
             attachments: None,
             name: short(name),
             keep: Keep::Broadcast,
+            mark: None,
             rest: Rest::Other,
             key: None,
             plain: OnceLock::new(),

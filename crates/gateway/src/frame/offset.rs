@@ -36,6 +36,18 @@ impl Frame {
         self
     }
 
+    /// Never kept, and numbered by the application itself: what a client that comes back has certainly received is told
+    /// by [`Returning::mark`](crate::Returning::mark). Marks ascend on each connection.
+    #[must_use]
+    pub fn marked(mut self, mark: u64) -> Self {
+        self.mark = Some(mark);
+        self.unrecoverable()
+    }
+
+    pub(crate) fn mark(&self) -> Option<u64> {
+        self.mark
+    }
+
     pub(crate) fn is_recoverable(&self) -> bool {
         self.keep == Keep::Always
     }
@@ -47,9 +59,8 @@ impl Frame {
     /// The event with another argument at its end. Its body is shared, whatever its size.
     pub(crate) fn with_offset(&self, offset: Offset) -> Self {
         let mut bytes = Cursor::new([0; TINY]);
-        let mark = std::str::from_utf8(&offset.mark).unwrap_or_default();
-        // Four characters and at most twenty digits fit.
-        let _ = write!(bytes, ",\"{mark}{}\"]", offset.position);
+        // Four characters, a dot and twice at most twenty digits fit.
+        let _ = write!(bytes, ",\"{offset}\"]");
         let end = bytes.position() as usize;
         let suffix = &bytes.get_ref()[..end];
         let length = self.payload_length() + suffix.len() - 1;

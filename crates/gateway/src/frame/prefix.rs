@@ -36,7 +36,7 @@ impl Prefix {
 }
 
 /// Bytes kept at the end of a frame: an offset, or the bracket that closes an object.
-pub(super) const TINY: usize = 31;
+pub(super) const TINY: usize = 55;
 
 #[derive(Clone)]
 pub(super) struct Suffix(u8, [u8; TINY]);

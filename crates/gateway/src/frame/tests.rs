@@ -97,7 +97,7 @@ fn plain_clients_share_the_tail() {
 
 #[test]
 fn offsets_come_last() {
-    let offset = |position| Offset { mark: *b"abcd", position };
+    let offset = |position| Offset { log: *b"abcd", position, mark: None };
     let numbered = |frame: &Frame, position| {
         let parts = frame.with_offset(offset(position));
         let whole = parts.clone().flattened();
@@ -118,5 +118,8 @@ fn offsets_come_last() {
     let binary = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
         .with_attachments(&[Bytes::from_static(&[1])]);
     insta::assert_snapshot!(numbered(&binary, 7), @r#"451-["b",{"_placeholder":true,"num":0},"abcd7"]"#);
+    let marked = Offset { mark: Some(u64::MAX), ..offset(u64::MAX) };
+    let longest = text(&Frame::event("n", &[]).marked(9).with_offset(marked));
+    assert_eq!(longest, format!("42[\"n\",\"abcd{0}.{0}\"]", u64::MAX));
     assert_eq!(binary.with_offset(offset(7)).flattened().attachments().len(), 1);
 }

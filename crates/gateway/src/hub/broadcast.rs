@@ -1,5 +1,6 @@
 //! One frame to many sockets.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -43,24 +44,40 @@ pub struct Recipients<'a> {
     pub(crate) gateway: &'a Arc<Inner>,
     pub(crate) hub: Option<&'a Arc<Hub>>,
     pub(crate) target: Target<'a>,
+    pub(crate) volatile: bool,
 }
 
 impl Recipients<'_> {
+    /// Leaves out who has a backlog, and who comes back later: for what is worth nothing then.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        Self { volatile: true, ..self }
+    }
+
     /// Queues `frame` for all of them, and tells for how many it was. When this returns the frame has its place in
     /// each socket's order; large broadcasts are written by a task. A socket whose buffer is full misses it and
     /// [`Namespace::overflowed`](crate::Namespace::overflowed) is told.
     pub fn emit(&self, frame: &Frame) -> usize {
         let Some(hub) = self.hub else { return 0 };
         let plain = frame;
-        let frame = frame.in_namespace(&hub.name);
+        let mut frame = frame.in_namespace(&hub.name);
+        if self.volatile {
+            frame = Cow::Owned(frame.into_owned().unrecoverable());
+        }
         let mut log = hub.past.as_ref().map(|past| (past, past.lock()));
         let numbered = log.as_mut().map(|(past, log)| {
             let numbered = past.take(log, &frame, &self.target);
             (numbered, log.head().position)
         });
         let numbered = numbered.as_ref();
-        let mut sending =
-            Sending { frame: &frame, plain, numbered, queued: 0, overflowed: Vec::new() };
+        let mut sending = Sending {
+            frame: &frame,
+            plain,
+            numbered,
+            volatile: self.volatile,
+            queued: 0,
+            overflowed: Vec::new(),
+        };
         hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
         drop(log);
         for socket in &sending.overflowed {
@@ -88,6 +105,7 @@ struct Sending<'a> {
     plain: &'a Frame,
     /// With its offset, and that; for those who can be recovered.
     numbered: Option<&'a (Frame, u64)>,
+    volatile: bool,
     queued: usize,
     /// Told after all locks are released.
     overflowed: Vec<Arc<Socket>>,
@@ -95,6 +113,9 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     fn send(&mut self, socket: &Arc<Socket>, later: bool) {
+        if self.volatile && socket.session().lock().has_backlog() {
+            return;
+        }
         let sent = match self.numbered {
             _ if socket.is_plain() => socket.session().send(self.plain.plain(), later),
             Some((frame, position)) => socket.send_numbered(frame, *position, later),

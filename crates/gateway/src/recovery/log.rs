@@ -58,13 +58,15 @@ impl Log {
         self.floor
     }
 
-    /// Keeps an event, and returns it with its offset. One that is not to be kept gets that of the one before.
+    /// Keeps an event, and returns it with its offset. One that is not to be kept has one too: what a client was sent
+    /// before it is told by it.
     pub(super) fn take(&mut self, frame: &Frame, target: &Target<'_>, at: u64) -> Frame {
-        if frame.is_unrecoverable() {
-            return frame.with_offset(self.head).flattened();
-        }
+        let kept = !frame.is_unrecoverable();
         self.head.position += 1;
         let frame = frame.with_offset(self.head).flattened();
+        if !kept {
+            return frame;
+        }
         let names = |names: &[&str]| names.iter().map(|name| Box::from(*name)).collect();
         let entry = Entry {
             position: self.head.position,
@@ -133,9 +135,8 @@ mod tests {
         ] {
             log.take(&event, &target, 0);
         }
-        let kept = log.head();
         log.take(&event.clone().unrecoverable(), &Target::all(), 0);
-        assert_eq!(log.head(), kept);
+        assert_eq!(log.head().position, 5);
         assert_eq!(numbers(&log, 0, &["sid"]), [1, 4]);
         assert_eq!(numbers(&log, 0, &["sid", "red"]), [1, 2]);
         assert_eq!(numbers(&log, 0, &["other", "blue"]), [1, 3, 4]);

@@ -5,11 +5,13 @@
 //! together with its *pid* when it comes back. So with recovery every event carries an offset: a position in the
 //! namespace's [`Log`]. For this to say exactly what a client has, positions must reach each client in ascending order:
 //! whoever takes a position, sends to several clients or changes who is where, holds the log's lock meanwhile. Events
-//! that are not kept and have one recipient need no lock: they repeat the offset sent to this client last.
+//! that are not kept and have one recipient need no lock: they repeat the offset sent to this client last. What is in
+//! them the application can send again by itself, from the mark that the client has ([`Frame::marked`]).
 //!
 //! Locks are taken in this order: sessions, log, then those of the hub, then a session's link.
 
 mod log;
+mod marks;
 mod offset;
 mod past;
 mod resume;
@@ -18,10 +20,11 @@ mod saved;
 use std::time::Duration;
 
 pub(crate) use log::Log;
+pub(crate) use marks::Marks;
 pub(crate) use offset::{Claim, Offset};
 pub(crate) use past::{Past, Restoring};
 pub(crate) use resume::Resume;
-pub use saved::SavedSession;
+pub use saved::{Kept, Returning, SavedSession};
 
 /// How much is kept, in each namespace, for clients that may come back. One that has missed more than is kept, or than
 /// fits into its send buffer, begins anew.

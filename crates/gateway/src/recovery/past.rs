@@ -14,7 +14,7 @@ use crate::id::Id;
 use crate::reason::DisconnectReason;
 use crate::socketio::Socket;
 
-use super::{Claim, Log, Recovery, Resume, SavedSession};
+use super::{Claim, Log, Recovery, Resume, Returning, SavedSession};
 
 pub(crate) struct Past {
     limits: Recovery,
@@ -121,18 +121,20 @@ impl Past {
     }
 
     /// The session that a client claims, and its socket if we have not noticed yet that it is gone.
-    pub(crate) fn find(&self, claim: &Claim) -> Option<(Arc<SavedSession>, Option<Arc<Socket>>)> {
+    pub(crate) fn find(&self, claim: Claim) -> Option<(Returning, Option<Arc<Socket>>)> {
         let now = self.clock.now();
         let mut sessions = self.sessions.lock();
         sessions.expire(now, self.max_sessions);
         if let Some(saved) = sessions.saved.get(&claim.pid) {
-            return saved.start(claim.offset).map(|_| (saved.clone(), None));
+            let saved = saved.clone();
+            return saved.start(claim.offset).map(|_| (Returning { saved, claim }, None));
         }
         let socket = sessions.live.get(&claim.pid)?.upgrade()?;
         let head = self.log.lock().head();
         let resume = socket.resume()?;
         let saved = SavedSession::of(&socket, resume, head, now);
-        saved.start(claim.offset).map(|_| (Arc::new(saved), Some(socket)))
+        saved.start(claim.offset)?;
+        Some((Returning { saved: Arc::new(saved), claim }, Some(socket)))
     }
 
     /// Goes on with a session: same ids and rooms; queues what was missed, then what `reply` says. `false` if
@@ -164,7 +166,8 @@ impl Past {
         if socket.send_queue_bytes() + bytes > self.send_buffer {
             return false;
         }
-        resume.recover(pid, saved.sid, saved.first);
+        let mark = saved.mark(&restoring.claim);
+        resume.recover(pid, saved.sid, saved.first, mark);
         sessions.saved.remove(&pid);
         sessions.live.insert(pid, Arc::downgrade(socket));
         for frame in &missed {

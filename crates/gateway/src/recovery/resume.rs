@@ -3,9 +3,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::id::Id;
 
-use super::Offset;
+use super::{Marks, Offset};
 
 /// Changes under the lock of the socket's connection, or before there are others to see it.
 pub(crate) struct Resume {
@@ -19,6 +21,7 @@ pub(crate) struct Resume {
     /// What the last event carried.
     sent: AtomicU64,
     missed: AtomicBool,
+    marks: Mutex<Marks>,
 }
 
 impl Resume {
@@ -30,19 +33,21 @@ impl Resume {
             offset: AtomicU64::new(begin.position),
             sent: AtomicU64::new(begin.position),
             missed: AtomicBool::new(false),
+            marks: Mutex::default(),
         }
     }
 
     /// Until it is decided whether the client is recovered, it keeps the offset that it came with: one from today
     /// would hide what it has missed, if the connection broke again now.
     pub(crate) fn hold(&self, offset: Offset) {
-        if offset.mark == self.begin.mark && offset.position <= self.begin.position {
+        if offset.log == self.begin.log && offset.position <= self.begin.position {
             self.offset.store(offset.position, Ordering::Relaxed);
         }
     }
 
-    /// Goes on with the session of before.
-    pub(super) fn recover(&self, pid: Id, sid: Id, first: u64) {
+    /// Goes on with the session of before, whose client has what was marked up to `mark`.
+    pub(super) fn recover(&self, pid: Id, sid: Id, first: u64, mark: Option<u64>) {
+        *self.marks.lock() = Marks::after(mark);
         // Once, by whoever connects the socket.
         let _ = self.old.set((pid, sid, first));
     }
@@ -63,11 +68,15 @@ impl Resume {
         self.old.get().map_or(self.begin.position, |(.., first)| *first)
     }
 
-    /// The offset of an event that is not kept.
-    pub(crate) fn next(&self) -> Offset {
+    /// The offset of an event for this client alone that is not kept.
+    pub(crate) fn next(&self, mark: Option<u64>) -> Offset {
         let offset = self.begin.at(self.offset.load(Ordering::Relaxed));
         self.sent.store(offset.position, Ordering::Relaxed);
-        offset
+        let mut marks = self.marks.lock();
+        if let Some(mark) = mark {
+            marks.note(offset.position, mark);
+        }
+        Offset { mark: marks.last(), ..offset }
     }
 
     /// An event with this offset is on its way.
@@ -88,6 +97,10 @@ impl Resume {
 
     pub(super) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn marks(&self) -> Marks {
+        self.marks.lock().clone()
     }
 
     pub(super) fn has_missed(&self) -> bool {

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use crate::id::Id;
 use crate::socketio::Socket;
 
-use super::{Offset, Resume};
+use super::{Claim, Marks, Offset, Resume};
+
+/// Something of the application's.
+pub type Kept = Arc<dyn Any + Send + Sync>;
 
 /// What is kept of a client whose connection broke.
 pub struct SavedSession {
@@ -16,7 +19,8 @@ pub struct SavedSession {
     pub rooms: Vec<String>,
     /// Where it came from.
     pub client_ip: IpAddr,
-    pub(super) data: Option<Arc<dyn Any + Send + Sync>>,
+    kept: Option<Kept>,
+    marks: Marks,
     pub(super) sid: Id,
     pub(super) pid: Id,
     /// When it is forgotten.
@@ -31,11 +35,12 @@ pub struct SavedSession {
 }
 
 impl SavedSession {
-    pub(super) fn of(socket: &Socket, resume: &Resume, head: Offset, expires: u64) -> Self {
+    pub(super) fn of(socket: &Arc<Socket>, resume: &Resume, head: Offset, expires: u64) -> Self {
         Self {
             rooms: socket.rooms(),
             client_ip: socket.handshake().client_ip,
-            data: socket.any_data(),
+            kept: socket.hub().handler.keep(socket),
+            marks: resume.marks(),
             sid: socket.key(),
             pid: resume.pid(),
             expires,
@@ -46,9 +51,9 @@ impl SavedSession {
         }
     }
 
-    /// What the application kept with the socket, if it is a `T`. Whether it goes on with it is its own choice.
-    pub fn data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.data.clone().and_then(|data| data.downcast().ok())
+    /// What [`Namespace::keep`](crate::Namespace::keep) gave, if it is a `T`.
+    pub fn kept<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.kept.clone().and_then(|kept| kept.downcast().ok())
     }
 
     /// The id that the socket had, and has again if it is recovered.
@@ -56,9 +61,13 @@ impl SavedSession {
         self.sid.as_str()
     }
 
+    pub(super) fn mark(&self, claim: &Claim) -> Option<u64> {
+        self.marks.known(claim.offset.position, claim.offset.mark)
+    }
+
     /// From where on it misses events, if its offset can be one of this connection.
     pub(super) fn start(&self, offset: Offset) -> Option<u64> {
-        if offset.mark != self.head.mark || !(self.first..=self.last).contains(&offset.position) {
+        if offset.log != self.head.log || !(self.first..=self.last).contains(&offset.position) {
             return None;
         }
         // One who has everything that was sent misses nothing of before it went, however old that is.
@@ -67,7 +76,30 @@ impl SavedSession {
     }
 }
 
-/// The pid is a secret, and the data are not ours.
+/// A client that comes back, with what was kept of it and what it says.
+#[derive(Debug)]
+pub struct Returning {
+    pub(super) saved: Arc<SavedSession>,
+    pub(super) claim: Claim,
+}
+
+impl Returning {
+    /// The last of the application's marks ([`Frame::marked`](crate::Frame::marked)) that the client certainly has;
+    /// `None`: it has none of them.
+    pub fn mark(&self) -> Option<u64> {
+        self.saved.mark(&self.claim)
+    }
+}
+
+impl std::ops::Deref for Returning {
+    type Target = SavedSession;
+
+    fn deref(&self) -> &SavedSession {
+        &self.saved
+    }
+}
+
+/// The pid is a secret, and what the application kept is not ours.
 impl fmt::Debug for SavedSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SavedSession").field("rooms", &self.rooms).finish_non_exhaustive()

@@ -134,8 +134,8 @@ async fn welcome(
 
 /// The session that a client may go on with. If we still had it for connected, it is no longer.
 async fn restoring(hub: &Arc<Hub>, socket: &Arc<Socket>, claim: Claim) -> Option<Restoring> {
-    let (saved, old) = hub.past.as_ref()?.find(&claim)?;
-    let rooms = hub.handler.recover(socket, &saved).await.ok()?;
+    let (returning, old) = hub.past.as_ref()?.find(claim)?;
+    let rooms = hub.handler.recover(socket, &returning).await.ok()?;
     if let Some(old) = old {
         old.supersede();
     }

@@ -136,7 +136,8 @@ impl Socket {
             let numbered = past.take(&mut log, frame, &Target::rooms(&[self.id()]));
             self.send_numbered(&numbered, log.head().position, false)
         } else {
-            self.session.send_with(|| Cow::Owned(frame.with_offset(resume.next())), false, || {})
+            let numbered = || Cow::Owned(frame.with_offset(resume.next(frame.mark())));
+            self.session.send_with(numbered, false, || {})
         };
         self.check(sent)
     }
@@ -296,10 +297,6 @@ impl Socket {
     /// Keeps something of the application's with the socket.
     pub fn set_data(&self, data: Arc<dyn Any + Send + Sync>) {
         *self.data.lock() = Some(data);
-    }
-
-    pub(crate) fn any_data(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        self.data.lock().clone()
     }
 
     /// What was kept, if it is a `T`.

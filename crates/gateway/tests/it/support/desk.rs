@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tidings_gateway::{
-    ConnectError, DisconnectReason, Event, Frame, Namespace, SavedSession, Socket,
+    ConnectError, DisconnectReason, Event, Frame, Kept, Namespace, Returning, Socket,
 };
 
 use super::{Server, Ws};
@@ -16,6 +16,8 @@ pub struct Desk {
     pub ended: Mutex<Vec<DisconnectReason>>,
     /// Rooms that nobody may enter again.
     pub closed_rooms: Mutex<Vec<String>>,
+    /// What those who came back had of what was marked.
+    pub marks: Mutex<Vec<Option<u64>>>,
 }
 
 #[async_trait]
@@ -34,12 +36,21 @@ impl Namespace for Desk {
         Ok(())
     }
 
-    async fn recover(&self, socket: &Arc<Socket>, saved: &SavedSession) -> Result<Vec<String>, ()> {
-        if socket.data::<String>() != saved.data::<String>() || socket.recovered() {
+    async fn recover(
+        &self,
+        socket: &Arc<Socket>,
+        returning: &Returning,
+    ) -> Result<Vec<String>, ()> {
+        if socket.data::<String>() != returning.kept::<String>() || socket.recovered() {
             return Err(());
         }
+        self.marks.lock().push(returning.mark());
         let closed = self.closed_rooms.lock();
-        Ok(saved.rooms.iter().filter(|room| !closed.contains(room)).cloned().collect())
+        Ok(returning.rooms.iter().filter(|room| !closed.contains(room)).cloned().collect())
+    }
+
+    fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {
+        socket.data::<String>().map(|user| user as Kept)
     }
 
     async fn connected(&self, socket: &Arc<Socket>) {
