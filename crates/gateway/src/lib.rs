@@ -4,11 +4,12 @@
 //! and gives it to each session ([`engine`]), which writes it to its TCP stream there and then, or queues it ([`out`])
 //! behind what the kernel has not taken yet. The other way, one small task per WebSocket ([`engine::conn`]) reads into a
 //! buffer of its thread, and hands whole packets to [`socketio`], which calls the application's [`Namespace`].
-//! Clients without Socket.IO ([`plain`]) share all of it, and the rooms; those whose connection breaks may go on where
+//! Clients without Socket.IO ([`plain`], [`EventStream`]) share all of it, and the rooms; those whose connection breaks may go on where
 //! they were ([`recovery`]).
 
 mod clock;
 mod config;
+mod cut;
 mod engine;
 mod frame;
 mod gateway;
@@ -28,7 +29,8 @@ mod socketio;
 mod wheel;
 
 pub use config::Config;
-pub use engine::{Body, Session};
+pub use cut::Cut;
+pub use engine::{Body, EventStream, Session};
 pub use frame::{Frame, Tail};
 pub use gateway::{Builder, Gateway};
 pub use handshake::{Admission, Guard, Handshake, Headers, Rejection};

@@ -17,6 +17,8 @@ const SLICES: usize = 64;
 /// an idle connection keeps nothing.
 const SPARE_QUEUES: usize = 16_384;
 const SPARE_CAPACITY: usize = 8;
+/// Bytes handed to an HTTP response at once.
+const CHUNK: usize = 8 << 10;
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
@@ -181,6 +183,39 @@ impl Out {
         payload.finish()
     }
 
+    /// Takes what is to be written next by somebody else, about [`CHUNK`] bytes. A large body is shared, not copied.
+    pub(crate) fn take_chunk(&mut self) -> Option<Bytes> {
+        let mut chunk = Vec::new();
+        while let Some(item) = self.items.front_mut() {
+            let shares = item.body.len() >= CHUNK;
+            if !chunk.is_empty() && (shares || chunk.len() + item.len() > CHUNK) {
+                break;
+            }
+            self.bytes = self.bytes.saturating_sub(item.len());
+            match item.prefix.take() {
+                Some(prefix) if shares => {
+                    self.bytes += item.body.len();
+                    return Some(prefix.into_vec().into());
+                }
+                prefix => chunk.extend_from_slice(prefix.as_deref().unwrap_or_default()),
+            }
+            let Some(item) = self.items.pop_front() else { break };
+            if shares {
+                return Some(self.given(item.body));
+            }
+            chunk.extend_from_slice(&item.body);
+        }
+        (!chunk.is_empty()).then(|| self.given(chunk.into()))
+    }
+
+    /// An idle queue holds nothing.
+    fn given(&mut self, chunk: Bytes) -> Bytes {
+        if self.items.is_empty() {
+            give_back(std::mem::take(&mut self.items));
+        }
+        chunk
+    }
+
     /// Drops everything. Whether that tore a frame of which some is written already.
     pub(crate) fn clear(&mut self) -> bool {
         let torn = self.offset > 0;
@@ -326,6 +361,28 @@ mod tests {
         let mut room = 3;
         let _ = out.flush(|slices| write(&mut Vec::new(), std::mem::take(&mut room), slices));
         assert!(out.clear());
+    }
+
+    #[test]
+    fn chunks_are_whole_events_and_large_bodies_are_not_copied() {
+        let mut out = Out::default();
+        let large = Tail::new(&format!("\"{}\"}}", "x".repeat(CHUNK)));
+        let frames = [
+            Frame::event_with_head("a", "{\"a\":1,\"b\":", &large),
+            Frame::event("b", &["{}"]),
+            Frame::event("c", &[]),
+        ];
+        frames.iter().for_each(|frame| out.push(frame.stream()));
+        let mut chunks = Vec::new();
+        while let Some(chunk) = out.take_chunk() {
+            chunks.push(chunk);
+            let waiting: usize = out.items.iter().map(Item::len).sum();
+            assert_eq!(out.bytes(), waiting);
+        }
+        assert_eq!((out.bytes(), out.items.capacity(), chunks.len()), (0, 0, 3));
+        assert_eq!(chunks[1].as_ptr(), frames[0].stream().body().as_ptr(), "shared");
+        let parts = |frame: &Frame| frame.stream().parts().collect::<Vec<_>>().concat();
+        assert_eq!(chunks.concat(), frames.iter().flat_map(parts).collect::<Vec<_>>());
     }
 
     #[test]

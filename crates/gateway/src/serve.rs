@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::Config;
+use crate::cut::Cut;
 use crate::gateway::Gateway;
 
 /// Connections the kernel queues for us; a burst that overflows it is retried only after a second.
@@ -132,8 +134,11 @@ async fn connection<S, B>(
     http.timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
         .max_buf_size(config.max_header_bytes.max(8192));
-    let service = service_fn(move |request: Request<Incoming>| {
+    let cut = Cut::default();
+    let given = cut.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let (gateway, fallback) = (gateway.clone(), fallback.clone());
+        request.extensions_mut().insert(given.clone());
         async move { Ok::<_, Infallible>(answer(request, peer, &gateway, fallback).await) }
     });
     let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
@@ -147,6 +152,9 @@ async fn connection<S, B>(
         if !stopped && stop.as_mut().poll(cx).is_ready() {
             stopped = true;
             serving.as_mut().graceful_shutdown();
+        }
+        if cut.poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
         }
         serving.as_mut().poll(cx)
     });

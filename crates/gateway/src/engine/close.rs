@@ -70,9 +70,12 @@ impl Session {
         self.closed(reason);
     }
 
-    /// Prepares the end of polling. Whether the session is still to be found for a last poll.
+    /// Prepares the end of polling or of a stream. Whether the session is still to be found for its last words.
     fn say_goodbye(self: &Arc<Self>, link: &mut Link, ending: Ending) -> bool {
         let now = self.gateway.clock.now();
+        if let Transport::Stream(_) = link.transport {
+            return self.end_stream(link, ending);
+        }
         let Some(polling) = link.polling() else { return false };
         let pending = polling.poll.is_some();
         let (farewell, patience) = match ending {

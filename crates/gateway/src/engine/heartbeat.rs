@@ -6,12 +6,14 @@ use crate::frame::Frame;
 use crate::reason::DisconnectReason;
 
 use super::close::Ending;
-use super::link::{Deadlines, Flushed, Link};
+use super::link::{Deadlines, Flushed, Link, Transport};
 use super::session::{PING, PLAIN_PING, Session};
 
 enum Verdict {
     Fine,
     Ping,
+    /// A sign of life that nobody answers.
+    Comment,
     Forget,
     Close(DisconnectReason, Ending),
 }
@@ -32,8 +34,20 @@ impl Session {
                 self.send_ping();
                 next
             }
+            Verdict::Comment => {
+                link.deadlines.beat += self.gateway.ping_interval;
+                let next = link.deadlines.next();
+                if link.out.is_empty() {
+                    // Something that waits would do as well, and must not grow by this.
+                    link.out.push(&Frame::comment());
+                }
+                drop(link);
+                self.waker.wake();
+                next
+            }
             Verdict::Forget => {
                 drop(link);
+                self.cut();
                 self.forget();
                 None
             }
@@ -129,6 +143,7 @@ fn judge(link: &Link, now: u64) -> Verdict {
     }
     match Deadlines::passed(due.beat, now) {
         false => Verdict::Fine,
+        true if matches!(link.transport, Transport::Stream(_)) => Verdict::Comment,
         true if !due.pinged => Verdict::Ping,
         // What is due again at once would spin; another tick is soon enough.
         true if link.paused => Verdict::Fine,

@@ -16,10 +16,10 @@ use super::session::Session;
 
 /// Hands a closed session's stream to a task of its own, which ends soon in any case.
 pub(crate) fn linger(session: Arc<Session>, stream: OwnedReadHalf) {
-    let count = Count::new(&session.gateway);
+    let goodbye = Goodbye::new(&session.gateway);
     let gateway = session.gateway.clone();
     gateway.spawn(async move {
-        let _count = count;
+        let _goodbye = goodbye;
         // If the time is up, the stream is dropped as it is.
         let _ = timeout(GOODBYE, finish(&session, stream)).await;
         session.drop_transport();
@@ -54,16 +54,16 @@ impl Session {
 }
 
 /// Counted while it lives, so that a drain can wait.
-struct Count(Arc<Inner>);
+pub(crate) struct Goodbye(Arc<Inner>);
 
-impl Count {
-    fn new(gateway: &Arc<Inner>) -> Self {
+impl Goodbye {
+    pub(crate) fn new(gateway: &Arc<Inner>) -> Self {
         gateway.lingering.fetch_add(1, Ordering::Relaxed);
         Self(gateway.clone())
     }
 }
 
-impl Drop for Count {
+impl Drop for Goodbye {
     fn drop(&mut self) {
         self.0.lingering.fetch_sub(1, Ordering::Relaxed);
     }

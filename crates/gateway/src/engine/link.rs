@@ -5,9 +5,12 @@ use std::{io, mem};
 
 use tokio::net::tcp::OwnedWriteHalf;
 
+use crate::cut::Cut;
 use crate::frame::Frame;
 use crate::out::Out;
 use crate::reason::DisconnectReason;
+
+use super::linger::Goodbye;
 
 pub(crate) struct Link {
     pub(crate) out: Out,
@@ -55,8 +58,16 @@ impl Deadlines {
 pub(crate) enum Transport {
     Polling(Polling),
     WebSocket(OwnedWriteHalf),
-    /// The WebSocket is closed, and with it the session.
+    Stream(Streaming),
+    /// The WebSocket or the stream is closed, and with it the session.
     Gone,
+}
+
+/// The body of an HTTP response, which takes from the queue what the connection has room for.
+pub(crate) struct Streaming {
+    pub(crate) cut: Cut,
+    /// After the end: the last words are on their way.
+    pub(crate) goodbye: Option<Goodbye>,
 }
 
 #[derive(Default)]
@@ -137,6 +148,10 @@ impl Link {
                 }
                 Sent::Done
             }
+            Transport::Stream(_) => {
+                self.out.push(frame);
+                if self.corks == 0 { Sent::Blocked } else { Sent::Done }
+            }
             Transport::Gone => Sent::Done,
         }
     }
@@ -164,6 +179,8 @@ impl Link {
                 }
                 Flushed::All
             }
+            Transport::Stream(_) if self.out.is_empty() => Flushed::All,
+            Transport::Stream(_) => Flushed::Waiting,
             Transport::Gone => Flushed::Broken,
         }
     }
@@ -183,7 +200,7 @@ impl Link {
     pub(crate) fn polling(&mut self) -> Option<&mut Polling> {
         match &mut self.transport {
             Transport::Polling(polling) => Some(polling),
-            Transport::WebSocket(_) | Transport::Gone => None,
+            _ => None,
         }
     }
 }

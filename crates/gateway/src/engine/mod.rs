@@ -11,6 +11,7 @@ mod polling;
 mod receive;
 mod registry;
 mod session;
+mod stream;
 mod upgrade;
 mod websocket;
 
@@ -23,3 +24,4 @@ pub(crate) use link::Transport;
 pub(crate) use registry::Registry;
 pub(crate) use session::Refused;
 pub use session::Session;
+pub use stream::EventStream;

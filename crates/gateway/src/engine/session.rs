@@ -40,11 +40,13 @@ pub struct Session {
     speech: Speech,
 }
 
-/// What a session's messages are.
+/// What a session's messages are, and with it which encoding of an event it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
     EngineIo,
     Plain,
+    /// Those of plain clients, as server-sent events.
+    Stream,
 }
 
 /// Why a frame was not taken.
@@ -80,7 +82,7 @@ impl Session {
         let now = gateway.clock.now();
         let config = &gateway.config;
         let joins = match (speech, &gateway.layer) {
-            (Speech::Plain, _) => Some(config.auth_timeout),
+            (Speech::Plain | Speech::Stream, _) => Some(config.auth_timeout),
             (Speech::EngineIo, Layer::SocketIo(_)) => Some(config.connect_timeout),
             (Speech::EngineIo, Layer::Engine(_)) => None,
         };
@@ -212,7 +214,7 @@ impl Session {
     }
 
     /// Ends the episode of a full buffer once it has fallen to its half.
-    fn note_drained(self: &Arc<Self>, link: &mut Link) {
+    pub(super) fn note_drained(self: &Arc<Self>, link: &mut Link) {
         if link.full && link.out.bytes() <= self.gateway.config.send_buffer / 2 {
             link.full = false;
             link.deadlines.drain = 0;
@@ -264,7 +266,7 @@ impl Session {
         self.lock().closed.is_none()
     }
 
-    /// "websocket" or "polling", now; "ws" for a plain WebSocket.
+    /// "websocket" or "polling", now; "ws" for a plain WebSocket, "sse" for an event stream.
     pub fn transport(&self) -> &'static str {
         self.transport_of(&self.lock())
     }
@@ -273,11 +275,26 @@ impl Session {
         match self.speech {
             Speech::EngineIo => link.transport.name(),
             Speech::Plain => "ws",
+            Speech::Stream => "sse",
         }
     }
 
+    /// Whether its client speaks no Socket.IO.
     pub(crate) fn is_plain(&self) -> bool {
-        self.speech == Speech::Plain
+        self.speech != Speech::EngineIo
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        self.speech == Speech::Stream
+    }
+
+    /// An event as this session's client gets it.
+    pub(crate) fn encoded<'a>(&self, frame: &'a Frame) -> &'a Frame {
+        match self.speech {
+            Speech::EngineIo => frame,
+            Speech::Plain => frame.plain(),
+            Speech::Stream => frame.stream(),
+        }
     }
 
     pub(crate) fn is_broken(&self) -> bool {
@@ -303,6 +320,7 @@ impl Transport {
         match self {
             Self::Polling(_) => "polling",
             Self::WebSocket(_) | Self::Gone => "websocket",
+            Self::Stream(_) => "sse",
         }
     }
 

@@ -3,11 +3,13 @@
 //! The encoding is that of a WebSocket frame, header and payload; long-polling cuts the header off again
 //! (see [`crate::out`]). So a queue can outlive an upgrade, and a broadcast is encoded once whatever its
 //! recipients use. A frame is a `prefix`, which may differ per recipient, and a `body`, which is shared; a `suffix` of
-//! a few bytes may follow. For plain WebSocket clients it has a second encoding ([`plain`]).
+//! a few bytes may follow. For plain WebSocket clients it has a second encoding ([`plain`]), for event streams a third
+//! ([`stream`]).
 
 mod offset;
 mod plain;
 mod prefix;
+mod stream;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -41,6 +43,10 @@ pub struct Frame {
     key: Option<&'static str>,
     /// The encoding for plain clients, once one of them was sent it.
     plain: OnceLock<Arc<Frame>>,
+    /// See [`Frame::with_retry`].
+    retry: Option<u64>,
+    /// The encoding for event streams, once one of them was sent it.
+    stream: OnceLock<Arc<Frame>>,
 }
 
 impl Frame {
@@ -77,7 +83,7 @@ impl Frame {
     #[must_use]
     pub fn under_key(mut self, key: &'static str) -> Self {
         self.key = Some(key);
-        self.plain = OnceLock::new();
+        self.forget_forms();
         self
     }
 
@@ -131,7 +137,15 @@ impl Frame {
             rest: Rest::Other,
             key: None,
             plain: OnceLock::new(),
+            retry: None,
+            stream: OnceLock::new(),
         }
+    }
+
+    /// The other encodings are to be made again.
+    fn forget_forms(&mut self) {
+        self.plain = OnceLock::new();
+        self.stream = OnceLock::new();
     }
 
     /// The event's name as it stands in the JSON text; empty for anything but an event.
@@ -167,7 +181,7 @@ impl Frame {
         let (prefix, body) = (self.prefix.as_slice(), &self.body);
         let length = self.payload_length() + start.len() - cut;
         let mut frame = self.clone();
-        frame.plain = OnceLock::new();
+        frame.forget_forms();
         if prefix.is_empty() {
             let mut whole = framed(Opcode::Text, length);
             whole.extend_from_slice(start.as_bytes());

@@ -37,10 +37,11 @@ impl Frame {
     }
 
     /// Never kept, and numbered by the application itself: what a client that comes back has certainly received is told
-    /// by [`Returning::mark`](crate::Returning::mark). Marks ascend on each connection.
+    /// by [`Returning::mark`](crate::Returning::mark), or as an event stream by its `Last-Event-ID`. Marks ascend on each connection.
     #[must_use]
     pub fn marked(mut self, mark: u64) -> Self {
         self.mark = Some(mark);
+        self.forget_forms();
         self.unrecoverable()
     }
 

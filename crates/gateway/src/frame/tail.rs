@@ -14,10 +14,11 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// `json` is everything after the head, without the bracket that closes the arguments.
+    /// `json` is everything after the head, without the bracket that closes the arguments. Line breaks become spaces:
+    /// between tokens they mean the same, strings have none, and an event stream can share the rest.
     pub fn new(json: &str) -> Self {
         let mut bytes = Vec::with_capacity(json.len() + 1);
-        bytes.extend_from_slice(json.as_bytes());
+        bytes.extend(json.bytes().map(super::stream::unbroken));
         bytes.push(b']');
         Self { bytes: bytes.into(), rest: rest(json) }
     }

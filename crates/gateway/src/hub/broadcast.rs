@@ -101,7 +101,7 @@ impl Recipients<'_> {
 
 struct Sending<'a> {
     frame: &'a Frame,
-    /// Knows its encoding for plain clients.
+    /// Knows its encodings for plain clients.
     plain: &'a Frame,
     /// With its offset, and that; for those who can be recovered.
     numbered: Option<&'a (Frame, u64)>,
@@ -117,7 +117,10 @@ impl Sending<'_> {
             return;
         }
         let sent = match self.numbered {
-            _ if socket.is_plain() => socket.session().send(self.plain.plain(), later),
+            _ if socket.is_plain() => {
+                let session = socket.session();
+                session.send(session.encoded(self.plain), later)
+            }
             Some((frame, position)) => socket.send_numbered(frame, *position, later),
             None => socket.session().send(self.frame, later),
         };

@@ -101,7 +101,7 @@ impl Socket {
         &self.hub
     }
 
-    /// "websocket" or "polling", now; "ws" for a plain client.
+    /// "websocket" or "polling", now; "ws" for a plain WebSocket, "sse" for an event stream.
     pub fn transport(&self) -> &'static str {
         self.session.transport()
     }
@@ -119,7 +119,7 @@ impl Socket {
     /// the calls.
     pub fn emit(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
         match self.is_plain() {
-            true => self.send_packet(frame.plain())?,
+            true => self.send_packet(self.session.encoded(frame))?,
             false => self.send_event(&frame.in_namespace(&self.hub.name))?,
         }
         self.session.gateway.metrics.message_sent(frame.name(), 1);
@@ -184,9 +184,14 @@ impl Socket {
         }
     }
 
-    /// Whether this is a client of the plain WebSocket endpoint.
+    /// Whether this is a client without Socket.IO: a plain WebSocket or an event stream.
     pub fn is_plain(&self) -> bool {
         self.session.is_plain()
+    }
+
+    /// Whether this is an event stream, whose client can say nothing.
+    pub fn is_stream(&self) -> bool {
+        self.session.is_stream()
     }
 
     /// The endpoint's behaviour, if this is a client of it.

@@ -21,6 +21,7 @@ mod polling;
 mod recovery;
 mod room;
 mod serve;
+mod stream;
 mod support;
 mod upgrade;
 mod websocket;

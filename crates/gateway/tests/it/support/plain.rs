@@ -9,6 +9,11 @@ use super::{Call, Recorder};
 #[async_trait]
 impl Plain for Recorder {
     async fn opened(&self, socket: &Arc<PlainSocket>) {
+        if socket.is_stream() {
+            socket.authenticated();
+            let room = socket.handshake().query_param("room");
+            room.into_iter().for_each(|room| socket.join(&room));
+        }
         let _ = socket.emit(&Frame::event("welcome", &[r#"{"connectionId":1}"#]));
     }
 

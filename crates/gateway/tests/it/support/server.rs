@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
+use http::{Request, Response, StatusCode};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tidings_gateway::{Builder, Config, Gateway, PeerAddr, bind, serve};
+use tidings_gateway::{Admission, Builder, Config, EventStream, Gateway, PeerAddr, bind, serve};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -70,10 +70,10 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
-        let fallback = tower::service_fn(|request: Request<Incoming>| async move {
-            let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
-            let text = format!("fallback {} {}", request.uri().path(), peer.is_some());
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(text))))
+        let opener = gateway.clone();
+        let fallback = tower::service_fn(move |request: Request<Incoming>| {
+            let answer = fall_back(&opener, request);
+            async move { Ok::<_, Infallible>(answer) }
         });
         let served = tokio::spawn(serve(listener, gateway.clone(), fallback, shutdown));
         Self { gateway, address, recorder, stop: Some(stop), served }
@@ -90,5 +90,27 @@ impl Server {
 
     pub fn signal_stop(&mut self) {
         self.stop.take().expect("stopped once").send(()).expect("still serving");
+    }
+}
+
+/// What is not the gateway's own: `/stream` opens an event stream.
+fn fall_back(
+    gateway: &Gateway,
+    request: Request<Incoming>,
+) -> Response<Either<Full<Bytes>, EventStream>> {
+    let (parts, _) = request.into_parts();
+    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+    if parts.uri.path() != "/stream" {
+        let text = format!("fallback {} {}", parts.uri.path(), peer.is_some());
+        return Response::new(Either::Left(Full::new(Bytes::from(text))));
+    }
+    let ip = peer.expect("a peer").ip();
+    match gateway.open_stream(&parts, Admission::new(ip)) {
+        Some(stream) => Response::new(Either::Right(stream)),
+        None => {
+            let mut full = Response::new(Either::Left(Full::default()));
+            *full.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            full
+        }
     }
 }
