@@ -5,20 +5,28 @@ import { randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
 
+import { surviveCuts } from "./support/cuts.mjs";
 import { Follower } from "./support/follower.mjs";
 import { Server } from "./support/server.mjs";
 
 const MINUTES = Number(process.env.SOAK_MINUTES ?? 60);
 const USERS = 50;
 const PER_SECOND = 100;
+/** Times that one device is cut off before the long run. */
+const CUTS = 200;
 const REPORT_EVERY = Math.min(60_000, (MINUTES * 60_000) / 10);
 
 const server = await Server.start();
 const users = await Promise.all(Array.from({ length: USERS }, () => newUser()));
-const end = Date.now() + MINUTES * 60_000;
+let end;
 const counts = { sent: 0, reconnects: 0 };
 
 try {
+  const { events, notifications } = await surviveCuts(server, { cuts: CUTS });
+  console.log(
+    `recovered ${CUTS} times; ${events} events and ${notifications.length} notifications, each once`,
+  );
+  end = Date.now() + MINUTES * 60_000;
   await Promise.all([
     ...users.map(live),
     ...Array.from({ length: 10 }, () => send(PER_SECOND / 10)),

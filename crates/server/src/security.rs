@@ -34,6 +34,11 @@ pub fn room_refused(user: &UserId, room: &str, reason: &str, ip: IpAddr) {
     tracing::warn!(target: "security", event = "room.refused", user_id = %user, room, reason, %ip);
 }
 
+/// Somebody knew the secret of another user's session.
+pub fn recovery_refused(user: &UserId, ip: IpAddr) {
+    tracing::warn!(target: "security", event = "recovery.refused", user_id = %user, %ip);
+}
+
 pub fn origin_refused(origin: &str, ip: IpAddr) {
     let origin: String = origin.chars().take(MAX_TEXT).collect();
     tracing::warn!(target: "security", event = "origin.refused", origin, %ip);

@@ -290,6 +290,11 @@ fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
         send_buffer: config.gateway.send_buffer,
         node_send_buffer: config.gateway.node_send_buffer,
         slow_drain: config.gateway.slow_drain,
+        recovery: (!config.gateway.recovery.is_zero()).then_some(tidings_gateway::Recovery {
+            window: config.gateway.recovery,
+            max_packets: config.gateway.recovery_events,
+            max_bytes: config.gateway.recovery_bytes,
+        }),
         max_connections: config.limits.connections,
         saturation: config.limits.saturation,
         ..tidings_gateway::Config::default()

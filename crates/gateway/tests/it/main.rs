@@ -15,6 +15,7 @@ mod event;
 mod handshake;
 mod heartbeat;
 mod hostile;
+mod marks;
 mod namespace;
 mod plain;
 mod polling;

@@ -9,7 +9,7 @@ use tidings_gateway::{Config, DisconnectReason, Frame, Recovery, Target};
 
 use crate::support::{Desk, Peer, Poller, Server, Ws, config, eventually};
 
-fn serve(recovery: Recovery) -> (Server, Arc<Desk>) {
+pub fn serve(recovery: Recovery) -> (Server, Arc<Desk>) {
     let desk = Arc::new(Desk::default());
     let config = Config { recovery: Some(recovery), plain_path: Some("/ws".into()), ..config() };
     let server = Server::plain_with(config, |builder| builder.namespace("/", desk.clone()));
@@ -22,7 +22,7 @@ fn say(server: &Server, room: &str, n: u64) {
 }
 
 /// Cuts the connection and waits until the server knows.
-async fn cut(server: &Server, mut peer: Peer) -> Peer {
+pub async fn cut(server: &Server, mut peer: Peer) -> Peer {
     let before = server.gateway.connections();
     let nowhere = Ws::open(server).await;
     drop(std::mem::replace(&mut peer.ws, nowhere));
@@ -386,42 +386,4 @@ async fn many_at_once_leave_nothing_behind() {
     eventually(|| server.gateway.connections() == 0).await;
     let left = || (server.gateway.socket_count("/"), server.gateway.room_count("/"));
     eventually(|| left() == (0, 0)).await;
-}
-
-#[tokio::test]
-async fn marks_tell_what_a_client_has() {
-    let (server, desk) = serve(Recovery::default());
-    let mut peer = Peer::new(&server, "alice").await;
-    peer.join("red").await;
-    let mut expected = Vec::new();
-    let tell = |peer: &Peer, mark: u64| {
-        let socket = server.gateway.socket("/", &peer.sid).expect("connected");
-        socket.emit(&Frame::event("m", &[&mark.to_string()]).marked(mark)).expect("open");
-    };
-    // Nothing yet.
-    peer = cut(&server, peer).await.back(&server, "alice").await;
-    expected.push(None);
-    // It read the mark itself.
-    tell(&peer, 3);
-    peer.until("m").await;
-    peer = cut(&server, peer).await.back(&server, "alice").await;
-    expected.push(Some(3));
-    // Something else for it alone, and then a broadcast, kept or not, say the same.
-    peer.join("blue").await;
-    peer = cut(&server, peer).await.back(&server, "alice").await;
-    expected.push(Some(3));
-    for volatile in [false, true] {
-        let mark = if volatile { 5 } else { 4 };
-        tell(&peer, mark);
-        let recipients = server.gateway.to("/", Target::rooms(&["red"]));
-        let recipients = if volatile { recipients.volatile() } else { recipients };
-        recipients.emit(&Frame::event("n", &["1"]));
-        peer.until("n").await;
-        tell(&peer, 99);
-        // The client never reads that last one.
-        peer = cut(&server, peer).await.back(&server, "alice").await;
-        expected.push(Some(mark));
-    }
-    assert!(peer.is_recovered());
-    assert_eq!(*desk.marks.lock(), expected);
 }

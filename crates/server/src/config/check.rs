@@ -109,6 +109,10 @@ fn check_gateway(config: &Config, need: &mut impl FnMut(bool, &str)) {
         (1_000..=100_000_000).contains(&gateway.max_payload),
         "gateway.max_payload: must be between 1000 and 100000000 bytes",
     );
+    need(
+        gateway.recovery.is_zero() || (gateway.recovery_events >= 1 && gateway.recovery_bytes >= 1),
+        "gateway.recovery_events, gateway.recovery_bytes: must be at least 1; gateway.recovery = 0s turns it off",
+    );
     need(gateway.send_buffer >= 64 * 1024, "gateway.send_buffer: must be at least 65536 bytes");
     need(
         gateway.node_send_buffer >= gateway.send_buffer,

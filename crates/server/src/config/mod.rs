@@ -171,6 +171,13 @@ pub struct Gateway {
     pub send_buffer: usize,
     /// Most bytes that wait for all slow clients together.
     pub node_send_buffer: usize,
+    /// How long Socket.IO clients whose connection breaks may go on where they were; zero turns it off.
+    #[serde(with = "duration")]
+    pub recovery: Duration,
+    /// Events kept for that, at most.
+    pub recovery_events: usize,
+    /// Bytes of events kept for that, at most.
+    pub recovery_bytes: usize,
     /// How long a full send buffer may stay full.
     #[serde(with = "duration")]
     pub slow_drain: Duration,
@@ -188,6 +195,9 @@ impl Default for Gateway {
             max_payload: 1_000_000,
             send_buffer: 1 << 20,
             node_send_buffer: 512 << 20,
+            recovery: Duration::from_secs(120),
+            recovery_events: 10_000,
+            recovery_bytes: 16 << 20,
             slow_drain: Duration::from_secs(30),
         }
     }

@@ -1,4 +1,7 @@
 //! The events that the server sends about an inbox, and their encoding.
+//!
+//! Each is marked with the rev up to which its device is told by it: to one that comes back, the store is asked for the
+//! rest.
 
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -9,7 +12,7 @@ use tidings_core::{
     notification::{Item, Message},
     time::Timestamp,
 };
-use tidings_gateway::{Frame, Tail};
+use tidings_gateway::{Frame, Socket, Tail};
 
 /// An item's state, without its body.
 #[derive(Serialize)]
@@ -55,7 +58,7 @@ impl Encoder {
             }
             other => event("notification:updated", &updated(change, other)),
         };
-        [first, count(change.rev, change.unread)]
+        [first.marked(change.rev.0), count(change.rev, change.unread)]
     }
 
     fn tail(&self, message: &Message) -> Tail {
@@ -88,23 +91,23 @@ fn updated<'a>(change: &InboxChange, kind: &'a ChangeKind) -> Updated<'a> {
 }
 
 pub(super) fn count(rev: Rev, unread: u64) -> Frame {
-    event("notification:count", &json!({ "unread": unread, "rev": rev }))
+    event("notification:count", &json!({ "unread": unread, "rev": rev })).marked(rev.0)
 }
 
-pub(super) fn connected(socket_id: &str, user: &UserId, state: &InboxState) -> Frame {
+pub(super) fn connected(socket: &Socket, user: &UserId, state: &InboxState) -> Frame {
     let body = json!({
-        "socketId": socket_id,
+        "socketId": socket.id(),
         "userId": user,
         "rev": state.rev,
         "unread": state.unread,
-        "recovered": false,
+        "recovered": socket.recovered(),
     });
     event("connected", &body)
 }
 
 /// `notifications:pending`: the answer to a sync that nobody had to ask for.
 pub(super) fn pending(sync: &Sync) -> Frame {
-    event("notifications:pending", &Pending::from(sync))
+    event("notifications:pending", &Pending::from(sync)).marked(sync.to.0)
 }
 
 #[derive(Serialize)]

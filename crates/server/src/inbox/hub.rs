@@ -78,6 +78,9 @@ impl InboxHub {
     pub(super) fn register(&self, session: &Arc<InboxSession>) -> Vec<Arc<InboxSession>> {
         let mut shard = self.shard(&session.user).lock();
         let entry = shard.entry(session.user.clone()).or_default();
+        // One that goes on on another connection is not one more, though its end may not have come this far.
+        let id = session.socket.id();
+        entry.sessions.retain(|other| other.socket.id() != id);
         let over = (entry.sessions.len() + 1).saturating_sub(self.connections_per_user);
         let displaced = entry.sessions.drain(..over).collect();
         entry.sessions.push(Arc::clone(session));

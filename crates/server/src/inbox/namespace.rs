@@ -5,13 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tidings_core::{ids::DeviceId, time::Timestamp};
-use tidings_gateway::{ConnectError, DisconnectReason, Event, Namespace, Socket};
+use tidings_core::{
+    ids::{DeviceId, Rev},
+    time::Timestamp,
+};
+use tidings_gateway::{ConnectError, DisconnectReason, Event, Kept, Namespace, Returning, Socket};
 
 use super::{
     commands::{self, CommandError, SinceArg},
     events,
-    open::{self, OpenRequest},
+    open::{self, OpenRequest, Since},
     session::InboxSession,
 };
 use crate::{
@@ -29,6 +32,15 @@ pub struct InboxNamespace {
 struct Attached {
     session: Arc<InboxSession>,
     request: parking_lot::Mutex<Option<OpenRequest>>,
+    /// What it will have again if it is recovered.
+    resumed: parking_lot::Mutex<Option<Resumed>>,
+}
+
+/// A client that comes back.
+struct Resumed {
+    rooms: rooms::Resumed,
+    /// The device certainly has everything up to here.
+    rev: Option<Rev>,
 }
 
 /// `auth` of CONNECT. Fields that we do not know belong to the application and are let be.
@@ -147,15 +159,45 @@ impl Namespace for InboxNamespace {
         socket.set_data(Arc::new(Attached {
             session: Arc::new(session),
             request: parking_lot::Mutex::new(Some(request)),
+            resumed: parking_lot::Mutex::default(),
         }));
         Ok(())
     }
 
+    fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {
+        Some(Arc::new(rooms::leave_behind(&attached(socket)?.session)))
+    }
+
+    async fn recover(
+        &self,
+        socket: &Arc<Socket>,
+        returning: &Returning,
+    ) -> Result<Vec<String>, ()> {
+        let attached = attached(socket).ok_or(())?;
+        let session = &attached.session;
+        let left = returning.kept::<rooms::Left>().ok_or(())?;
+        if left.user != session.user {
+            security::recovery_refused(&session.user, socket.handshake().client_ip);
+            return Err(());
+        }
+        let rooms = rooms::authorise(&self.state, session, &left).await;
+        let names = rooms.names(&session.user);
+        let rev = returning.mark().map(Rev);
+        *attached.resumed.lock() = Some(Resumed { rooms, rev });
+        Ok(names)
+    }
+
     async fn connected(&self, socket: &Arc<Socket>) {
         let Some(attached) = attached(socket) else { return };
-        let Some(request) = attached.request.lock().take() else { return };
+        let Some(mut request) = attached.request.lock().take() else { return };
         let session = &attached.session;
+        let resumed = attached.resumed.lock().take().filter(|_| socket.recovered());
         rooms::open(&self.state, session).await;
+        if let Some(Resumed { rooms, rev }) = resumed {
+            rooms::resume(&self.state, session, rooms).await;
+            // A client that says itself what it has knows best.
+            request.since = request.since.or(rev.map(Since::Rev));
+        }
         for displaced in self.state.hub.register(session) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
@@ -163,6 +205,13 @@ impl Namespace for InboxNamespace {
         }
         self.state.metrics.connection_opened();
         log_opened(session);
+        if socket.recovered()
+            && let Err(problem) =
+                rooms::decide_again(&self.state, session, rooms::Which::Memberships).await
+        {
+            // One that was lost since it was authorised would not have been heard of. Within a minute it is.
+            tracing::warn!(%problem, "memberships could not be read for a client that came back");
+        }
         if let Err(problem) = open::open(&self.state, session, request).await {
             tracing::error!(%problem, user_id = %session.user, "an inbox could not be opened");
             socket.close_transport(DisconnectReason::ServerError);

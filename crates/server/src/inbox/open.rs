@@ -76,7 +76,7 @@ async fn from(
 
 fn send(session: &InboxSession, opening: &Opening) -> bool {
     let socket = &session.socket;
-    let connected = events::connected(socket.id(), &session.user, &opening.state);
+    let connected = events::connected(socket, &session.user, &opening.state);
     let pending = events::pending(&opening.pending);
     socket.emit(&connected).is_ok() && socket.emit(&pending).is_ok()
 }

@@ -37,7 +37,7 @@ pub(crate) async fn decide_again(
         };
         let Some(kind) = state.room_kinds.get(room.kind()).filter(|_| concerned) else { continue };
         match access::without_store(&room, kind, &claims) {
-            Some(Verdict::Granted(grant)) => session.rooms.put(room, grant),
+            Some(Verdict::Granted(grant)) => session.rooms.ground(&room, grant),
             Some(_) => expel(state, session, &room, Left::Token),
             None => by_membership.push((room, grant)),
         }
@@ -54,7 +54,7 @@ pub(crate) async fn decide_again(
             },
         };
         match (keeps, before) {
-            (Some(grant), _) => session.rooms.put(room, grant),
+            (Some(grant), _) => session.rooms.ground(&room, grant),
             (None, Grant::Membership) => expel(state, session, &room, Left::Membership),
             (None, _) => expel(state, session, &room, Left::Token),
         }

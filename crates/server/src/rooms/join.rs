@@ -1,5 +1,7 @@
 //! Joining and leaving.
 
+use std::sync::Arc;
+
 use tidings_core::{
     ids::UserId,
     room::{Grant, InvalidRoom, Refusal, RoomKind, RoomName, Verdict},
@@ -8,6 +10,7 @@ use tidings_core::{
 use super::{
     access,
     events::{self, Left},
+    subscription::Subscription,
 };
 use crate::{auth::Claims, inbox::InboxSession, security, state::AppState};
 
@@ -46,7 +49,7 @@ impl RoomError {
 /// A connection begins: it is in its user's own room.
 pub(crate) async fn open(state: &AppState, session: &InboxSession) {
     if let Ok(own) = RoomName::of_user(&session.user) {
-        subscribe(state, &own).await;
+        session.rooms.own(Some(Subscription::open(state, &own).await));
     }
     // Also that of a user whose name is too long for a room: it can be left out by it.
     session.socket.join(&own_room(&session.user));
@@ -66,16 +69,7 @@ pub(crate) fn close(state: &AppState, session: &InboxSession) {
     for (room, _) in session.rooms.all() {
         take_out(state, session, &room);
     }
-    if let Ok(own) = RoomName::of_user(&session.user) {
-        state.bus.unsubscribe_room(&own);
-    }
-}
-
-async fn subscribe(state: &AppState, room: &RoomName) {
-    if let Err(problem) = state.bus.subscribe_room(room).await {
-        // What is said on this node still arrives, and memberships are looked at every minute.
-        tracing::warn!(%problem, "the bus did not confirm the subscription of a room");
-    }
+    session.rooms.own(None);
 }
 
 /// Joins rooms; one outcome for each, in order.
@@ -99,18 +93,18 @@ pub(super) async fn join(
         match look(state, session, &claims, name) {
             Look::Done(outcome) => outcomes.push(outcome),
             Look::Granted(room, kind, grant) => {
-                subscribe(state, &room).await;
-                outcomes.push(enter(state, session, room, kind, grant));
+                let subscription = Subscription::open(state, &room).await;
+                outcomes.push(enter(state, session, room, kind, grant, subscription));
             }
             Look::Undecided(room, kind) => {
                 // First the bus, then the store: a loss in between is heard of.
-                subscribe(state, &room).await;
-                undecided.push((n, room, kind));
+                let subscription = Subscription::open(state, &room).await;
+                undecided.push((n, room, kind, subscription));
                 outcomes.push(Err(RoomError::Unavailable));
             }
         }
     }
-    let rooms: Vec<RoomName> = undecided.iter().map(|(_, room, _)| room.clone()).collect();
+    let rooms: Vec<RoomName> = undecided.iter().map(|(_, room, ..)| room.clone()).collect();
     let verdicts = match access::by_membership(state, &claims, &rooms).await {
         Ok(verdicts) => verdicts.into_iter().map(Some).collect(),
         Err(problem) => {
@@ -118,13 +112,10 @@ pub(super) async fn join(
             vec![None; rooms.len()]
         }
     };
-    for ((n, room, kind), verdict) in undecided.into_iter().zip(verdicts) {
+    for ((n, room, kind, subscription), verdict) in undecided.into_iter().zip(verdicts) {
         let outcome = match verdict {
-            Some(Verdict::Granted(grant)) => enter(state, session, room, kind, grant),
-            refused => {
-                state.bus.unsubscribe_room(&room);
-                Err(refused.map_or(RoomError::Unavailable, refusal))
-            }
+            Some(Verdict::Granted(grant)) => enter(state, session, room, kind, grant, subscription),
+            refused => Err(refused.map_or(RoomError::Unavailable, refusal)),
         };
         if let Some(place) = outcomes.get_mut(n) {
             *place = outcome;
@@ -180,24 +171,19 @@ fn enter(
     room: RoomName,
     kind: &RoomKind,
     grant: Grant,
+    subscription: Arc<Subscription>,
 ) -> Result<(), RoomError> {
-    let entered = if session.rooms.contains(&room) {
-        // Named twice in one request; one subscription is enough.
-        state.bus.unsubscribe_room(&room);
+    if session.rooms.contains(&room) {
+        // Named twice in one request.
         return Ok(());
-    } else if session.rooms.len() >= state.config.limits.rooms_per_connection {
-        Err(RoomError::TooMany)
-    } else {
-        state.rooms.enter(session, &room, kind.max_members).map_err(|_| RoomError::Full)
-    };
-    match entered {
-        Ok(()) => {
-            tell(session, &events::joined(&room));
-            session.rooms.put(room, grant);
-        }
-        Err(_) => state.bus.unsubscribe_room(&room),
     }
-    entered
+    if session.rooms.len() >= state.config.limits.rooms_per_connection {
+        return Err(RoomError::TooMany);
+    }
+    state.rooms.enter(session, &room, kind.max_members).map_err(|_| RoomError::Full)?;
+    tell(session, &events::joined(&room));
+    session.rooms.put(room, grant, subscription);
+    Ok(())
 }
 
 /// Leaves rooms, also such that the connection is not in.
@@ -232,7 +218,6 @@ fn take_out(state: &AppState, session: &InboxSession, room: &RoomName) -> bool {
     let was_in = session.rooms.take(room);
     if was_in {
         state.rooms.leave(session, room);
-        state.bus.unsubscribe_room(room);
     }
     was_in
 }

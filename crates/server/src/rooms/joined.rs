@@ -1,9 +1,11 @@
 //! The rooms of one connection.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use tidings_core::room::{Grant, RoomName};
+
+use super::subscription::Subscription;
 
 /// The rooms that a connection joined, and on what ground. Its user's own room, which it never
 /// leaves, is not among them.
@@ -12,7 +14,13 @@ pub struct JoinedRooms {
     /// Held while it is decided what the connection may join or keep: a membership that is lost
     /// meanwhile is looked at afterwards, so that neither misses the other.
     turn: tokio::sync::Mutex<()>,
-    rooms: Mutex<BTreeMap<RoomName, Grant>>,
+    rooms: Mutex<BTreeMap<RoomName, Joined>>,
+    own: Mutex<Option<Arc<Subscription>>>,
+}
+
+struct Joined {
+    grant: Grant,
+    subscription: Arc<Subscription>,
 }
 
 impl JoinedRooms {
@@ -29,17 +37,35 @@ impl JoinedRooms {
     }
 
     pub(super) fn all(&self) -> Vec<(RoomName, Grant)> {
-        self.rooms.lock().iter().map(|(room, grant)| (room.clone(), *grant)).collect()
+        self.rooms.lock().iter().map(|(room, joined)| (room.clone(), joined.grant)).collect()
     }
 
     /// Whether some room was joined by a membership.
     pub(crate) fn has_memberships(&self) -> bool {
-        self.rooms.lock().values().any(|grant| *grant == Grant::Membership)
+        self.rooms.lock().values().any(|joined| joined.grant == Grant::Membership)
     }
 
-    /// Also where it was in the room on another ground.
-    pub(super) fn put(&self, room: RoomName, grant: Grant) {
-        self.rooms.lock().insert(room, grant);
+    pub(super) fn put(&self, room: RoomName, grant: Grant, subscription: Arc<Subscription>) {
+        self.rooms.lock().insert(room, Joined { grant, subscription });
+    }
+
+    /// It is in the room on another ground than before.
+    pub(super) fn ground(&self, room: &RoomName, grant: Grant) {
+        if let Some(joined) = self.rooms.lock().get_mut(room) {
+            joined.grant = grant;
+        }
+    }
+
+    /// Listens to the user's own room to the end.
+    pub(super) fn own(&self, subscription: Option<Arc<Subscription>>) {
+        *self.own.lock() = subscription;
+    }
+
+    /// What keeps this node listening to them.
+    pub(super) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
+        let rooms = self.rooms.lock();
+        let joined = rooms.values().map(|joined| &joined.subscription);
+        joined.chain(self.own.lock().iter()).cloned().collect()
     }
 
     /// Whether it was in the room.

@@ -14,13 +14,16 @@ mod hub;
 mod join;
 mod joined;
 mod message;
+mod resume;
 mod sink;
+mod subscription;
 mod types;
 
 pub(crate) use again::{Which, decide_again};
 pub use hub::{Presence, RoomHub};
 pub(crate) use join::{close, open};
 pub use joined::JoinedRooms;
+pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};
 pub use sink::NodeSink;
 pub(crate) use types::TypeError;
 pub use types::{EventSpec, EventTypes};

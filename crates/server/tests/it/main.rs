@@ -32,6 +32,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod plain;
+mod recovery;
 mod requests;
 mod rooms;
 mod rooms_api;

@@ -17,6 +17,9 @@ pub struct Client {
     /// Events that came while something else was waited for.
     events: VecDeque<(String, Value)>,
     asked: u64,
+    /// As the JavaScript client remembers them: what it hands in to be recovered.
+    pid: Value,
+    offset: Value,
 }
 
 /// What the server sent.
@@ -50,10 +53,27 @@ impl Client {
         let stream = within(TcpStream::connect(address)).await.ok()?;
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
         let (stream, _) = within(client_async(url, stream)).await.ok()?;
-        let mut client = Self { stream, events: VecDeque::new(), asked: 0 };
+        let mut client = Self::on(stream);
         client.text().await?;
         within(client.stream.send(Message::text(format!("40{auth}")))).await.ok()?;
         matches!(client.packet().await, Packet::Connected(_)).then_some(client)
+    }
+
+    fn on(stream: WebSocketStream<TcpStream>) -> Self {
+        let events = VecDeque::new();
+        Self { stream, events, asked: 0, pid: Value::Null, offset: Value::Null }
+    }
+
+    /// What it says in CONNECT when it comes back, beside `auth`.
+    pub fn coming_back(&self, mut auth: Value) -> Value {
+        auth["pid"] = self.pid.clone();
+        auth["offset"] = self.offset.clone();
+        auth
+    }
+
+    /// Events that have come and that nobody has asked for.
+    pub fn heard(&mut self) -> Vec<(String, Value)> {
+        self.events.drain(..).collect()
     }
 
     /// The next event, or `None` if the connection has ended.
@@ -102,7 +122,7 @@ impl Client {
         }
         match within(client_async(request, stream)).await {
             Ok((stream, _)) => {
-                let mut client = Self { stream, events: VecDeque::new(), asked: 0 };
+                let mut client = Self::on(stream);
                 let open = client.text().await.expect("an open packet");
                 assert!(open.starts_with('0'), "{open}");
                 Ok(client)
@@ -125,6 +145,18 @@ impl Client {
 
     pub async fn send(&mut self, text: impl Into<String>) {
         within(self.stream.send(Message::text(text.into()))).await.expect("sent");
+    }
+
+    /// CONNECT with what another connection has; gives the answer. Events that come before it stay in line.
+    pub async fn resume(&mut self, auth: Value) -> Value {
+        self.send(format!("40{auth}")).await;
+        loop {
+            match self.packet().await {
+                Packet::Connected(data) => return data,
+                Packet::Event(name, body) => self.events.push_back((name, body)),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// CONNECT; the test fails if it is refused.
@@ -221,12 +253,19 @@ impl Client {
             match text.as_bytes() {
                 b"2" => self.send("3").await,
                 b"1" => return Packet::Closed,
-                [b'4', b'0', ..] => return Packet::Connected(json(&text[2..])),
+                [b'4', b'0', ..] => {
+                    let data = json(&text[2..]);
+                    self.pid = data["pid"].clone();
+                    return Packet::Connected(data);
+                }
                 [b'4', b'1', ..] => return Packet::Disconnect,
                 [b'4', b'4', ..] => return Packet::Refused(json(&text[2..])),
                 [b'4', b'2', ..] => {
                     let mut args = json(&text[2..]);
                     let name = args[0].as_str().expect("a name").to_owned();
+                    if let Some(offset) = args.as_array().and_then(|args| args.last()?.as_str()) {
+                        self.offset = offset.into();
+                    }
                     return Packet::Event(name, args[1].take());
                 }
                 [b'4', b'3', ..] => {

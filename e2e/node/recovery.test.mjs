@@ -1,0 +1,45 @@
+// The connection breaks anywhere, and the unmodified client goes on where it was.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { connect } from "../support/client.mjs";
+import { surviveCuts, told, Wire } from "../support/cuts.mjs";
+import { Server } from "../support/server.mjs";
+
+const CUTS = 20;
+const timeout = 120_000;
+
+let server;
+before(async () => (server = await Server.start()));
+after(() => server?.remove());
+
+test(`recovered after each of ${CUTS} cuts (WebSocket)`, { timeout }, () =>
+  surviveCuts(server, { cuts: CUTS }),
+);
+
+test(`recovered after each of ${CUTS} cuts (upgrade)`, { timeout }, () =>
+  surviveCuts(server, { cuts: CUTS, transports: ["polling", "websocket"] }),
+);
+
+test("too late to be recovered, and still nothing is lost", { timeout }, async (t) => {
+  const strict = await Server.start({ settings: { TIDINGS_GATEWAY__RECOVERY: "1ms" } });
+  t.after(() => strict.remove());
+  const wire = await Wire.to(strict.url);
+  t.after(() => wire.close());
+  const { id, token } = await strict.newUser();
+  let rev = 0;
+  const client = connect(t, wire, (answer) => answer({ token, since: rev }));
+  client.socket.onAny((name, payload) => (rev = payload.rev ?? payload.to ?? rev));
+  await client.opened();
+  const gone = client.next("disconnect");
+  wire.breakAfter(0);
+  const sent = [await strict.notify(id)];
+  await gone;
+  for (let n = 0; n < 70; n += 1) sent.push(await strict.notify(id));
+  const connected = await client.next("connected");
+  assert.equal(connected.recovered, false);
+  const last = await strict.notify(id);
+  sent.push(last);
+  await client.next("notification", (notification) => notification.id === last);
+  assert.deepEqual(told(client), sent);
+});
