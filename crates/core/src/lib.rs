@@ -6,6 +6,7 @@
 
 pub mod announcement;
 pub mod api_key;
+pub mod audit;
 pub mod idempotency;
 pub mod ids;
 pub mod inbox;

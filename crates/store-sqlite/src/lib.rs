@@ -10,6 +10,7 @@ mod acknowledge;
 mod announcements;
 mod api_keys;
 mod audience;
+mod audit;
 mod change;
 mod connection;
 mod dedupe;

@@ -4,12 +4,13 @@ use async_trait::async_trait;
 use tidings_core::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
+    audit::{AuditEntry, AuditFilter, AuditId},
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
     inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
     ports::{
-        Accept, AcceptOutcome, Announcements, ApiKeys, Inboxes, Maintenance, Memberships,
+        Accept, AcceptOutcome, Announcements, ApiKeys, AuditLog, Inboxes, Maintenance, Memberships,
         NewMembers, PruneBefore, Retracted, StoreError, Users,
     },
     time::Timestamp,
@@ -17,7 +18,7 @@ use tidings_core::{
 };
 
 use crate::{
-    SqliteStore, accept, acknowledge, announcements, api_keys, change, idempotency, inboxes,
+    SqliteStore, accept, acknowledge, announcements, api_keys, audit, change, idempotency, inboxes,
     maintenance, memberships, messages, open, page, prune, retraction, rev_at, sync, users,
     writer::Weight,
 };
@@ -242,6 +243,28 @@ impl Memberships for SqliteStore {
     ) -> Result<Vec<UserId>, StoreError> {
         let (room, after) = (room.clone(), after.cloned());
         self.read(move |conn| memberships::of_room(conn, &room, after.as_ref(), limit)).await
+    }
+}
+
+#[async_trait]
+impl AuditLog for SqliteStore {
+    async fn append_audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError> {
+        // About as large as an entry ever gets.
+        let weight = Weight { rows: entries.len(), bytes: entries.len() * 2_048 };
+        self.write(weight, move |tx| audit::append(tx, &entries)).await
+    }
+
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |conn| audit::list(conn, &filter, before, limit)).await
+    }
+
+    async fn purge_audit(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(rows(limit), move |tx| audit::purge(tx, before, limit)).await
     }
 }
 

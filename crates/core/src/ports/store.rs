@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
+    audit::{AuditEntry, AuditFilter, AuditId},
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
     inbox::{
@@ -254,6 +255,25 @@ pub trait Memberships {
     ) -> Result<Vec<UserId>, StoreError>;
 }
 
+/// The audit log.
+#[async_trait]
+pub trait AuditLog {
+    /// Stores entries. One whose id is there already takes the place of its count and `last_at`:
+    /// it happened again.
+    async fn append_audit(&self, entries: Vec<AuditEntry>) -> Result<(), StoreError>;
+
+    /// Newest first, from the one before `before` on.
+    async fn audit(
+        &self,
+        filter: AuditFilter,
+        before: Option<AuditId>,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Removes up to `limit` entries made before `before`; zero means done.
+    async fn purge_audit(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError>;
+}
+
 /// What may go, by its age.
 #[derive(Debug, Clone, Copy)]
 pub struct PruneBefore {
@@ -292,6 +312,7 @@ pub trait Store:
     + Users
     + ApiKeys
     + Memberships
+    + AuditLog
     + Maintenance
     + Send
     + std::marker::Sync
@@ -305,6 +326,7 @@ impl<T> Store for T where
         + Users
         + ApiKeys
         + Memberships
+        + AuditLog
         + Maintenance
         + Send
         + std::marker::Sync

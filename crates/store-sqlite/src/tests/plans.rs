@@ -1,10 +1,14 @@
 //! The walks of a large inbox use an index, in its order: never a scan, never a sort.
 
 use rusqlite::Connection;
+use tidings_core::{
+    audit::{AuditFilter, EventName},
+    ids::{RoomId, UserId},
+};
 
 use super::Bench;
 use crate::{
-    acknowledge, announcements, audience, change, dedupe, inboxes, maintenance, messages, open,
+    acknowledge, announcements, audience, audit, change, dedupe, inboxes, maintenance, messages, open,
     page, prune, removal, retraction, sync, watermark,
 };
 
@@ -20,7 +24,10 @@ const FILL: &str = "
         SELECT iif(number % 200 = 0, 2, 1), number % 3 = 0, number, number, number, number,
             iif(number % 2, NULL, 1), 'like' FROM messages;
     INSERT INTO tombstones (inbox, rev, message_id, deleted_at)
-        SELECT 1, number, id, number FROM messages;";
+        SELECT 1, number, id, number FROM messages;
+    INSERT INTO audit_log (id, at, count, last_at, event, actor_kind, ip, user_id, room_id, detail)
+        SELECT id, number, 1, number, 'token.refused', 'anonymous', '127.0.0.' || number % 9,
+            'user-' || number % 99, iif(number % 2, NULL, 'post:1'), '{}' FROM messages;";
 
 fn plan(conn: &Connection, query: &str) -> String {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
@@ -78,6 +85,7 @@ fn check_upkeep(conn: &Connection) {
         ("read all", watermark::READ, "inbox_items_unread (inbox=? AND archived=? AND seq<?)"),
         ("clear", watermark::UP_TO, "PRIMARY KEY (inbox=? AND archived=? AND seq<?)"),
         ("deliver", acknowledge::DELIVER, "(inbox=? AND archived=? AND seq>? AND seq<?)"),
+        ("old audit entries", audit::PURGE, "SEARCH audit_log USING PRIMARY KEY (id<?)"),
         ("states", inboxes::STATES, "INDEX sqlite_autoindex_inboxes_1 (user_id=?)"),
     ] {
         let plan = plan(conn, query);
@@ -96,6 +104,33 @@ fn check_upkeep(conn: &Connection) {
     }
 }
 
+/// Each filter has its index; with several, the first of them is walked.
+fn check_audit(conn: &Connection) {
+    let user = UserId::new("alice").unwrap();
+    let all = AuditFilter {
+        event: Some(EventName::of("token.refused")),
+        user: Some(user),
+        ip: Some([127, 0, 0, 1].into()),
+        room: Some(RoomId::new("post:1").unwrap()),
+        ..AuditFilter::default()
+    };
+    let none = AuditFilter::default();
+    let event = AuditFilter { event: all.event.clone(), ..none.clone() };
+    let room = AuditFilter { room: all.room.clone(), ..event.clone() };
+    let ip = AuditFilter { ip: all.ip, ..room.clone() };
+    for (filter, walk) in [
+        (none, "SEARCH audit_log USING PRIMARY KEY (id>? AND id<?)"),
+        (event, "INDEX audit_log_event (event=? AND id>? AND id<?)"),
+        (room, "INDEX audit_log_room (room_id=? AND id>? AND id<?)"),
+        (ip, "INDEX audit_log_ip (ip=? AND id>? AND id<?)"),
+        (all, "INDEX audit_log_user (user_id=? AND id>? AND id<?)"),
+    ] {
+        let plan = plan(conn, &audit::query(&filter));
+        assert!(plan.contains(walk), "{filter:?}:\n{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
+
 #[test]
 fn lists_walk_an_index_whatever_the_statistics_say() {
     let bench = Bench::new();
@@ -103,10 +138,13 @@ fn lists_walk_an_index_whatever_the_statistics_say() {
     let conn = Connection::open(bench.dir.path().join("tidings.db")).unwrap();
     check(&conn);
     check_upkeep(&conn);
+    check_audit(&conn);
     conn.execute_batch(FILL).unwrap();
     check(&conn);
     check_upkeep(&conn);
+    check_audit(&conn);
     conn.execute_batch("ANALYZE").unwrap();
     check(&conn);
     check_upkeep(&conn);
+    check_audit(&conn);
 }

@@ -10,6 +10,7 @@ pub mod accept;
 pub mod acknowledge;
 pub mod announcements;
 pub mod api_keys;
+pub mod audit;
 pub mod change;
 pub mod concurrency;
 pub mod counters;
@@ -186,6 +187,12 @@ macro_rules! store_conformance {
                 a_key_is_found_by_its_hash_until_revoked,
                 keys_are_listed_the_oldest_first,
                 an_id_is_used_once,
+            }
+            audit {
+                entries_are_listed_newest_first_by_cursor,
+                filters_are_combined,
+                what_happened_again_is_counted,
+                old_entries_are_removed_in_batches,
             }
             concurrency {
                 many_accepts_to_one_user_have_contiguous_revs,
