@@ -31,16 +31,20 @@ pub enum Scope {
     /// Look at rooms and their members.
     #[serde(rename = "rooms:read")]
     RoomsRead,
+    /// Look at the audit log.
+    #[serde(rename = "audit:read")]
+    AuditRead,
 }
 
 impl Scope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NotificationsWrite,
         Self::NotificationsRead,
         Self::UsersWrite,
         Self::TokensWrite,
         Self::RoomsWrite,
         Self::RoomsRead,
+        Self::AuditRead,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -51,6 +55,7 @@ impl Scope {
             Self::TokensWrite => "tokens:write",
             Self::RoomsWrite => "rooms:write",
             Self::RoomsRead => "rooms:read",
+            Self::AuditRead => "audit:read",
         }
     }
 }

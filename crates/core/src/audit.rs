@@ -157,7 +157,7 @@ impl Happening {
 
     #[must_use]
     pub fn from(mut self, ip: IpAddr) -> Self {
-        self.ip = Some(ip);
+        self.ip = Some(ip.to_canonical());
         self
     }
 
@@ -257,10 +257,10 @@ mod tests {
     #[test]
     fn all_details_together_are_bounded() {
         let names = ["a", "b", "c", "d", "e", "f", "g"];
-        let happening = names.into_iter().fold(
-            Happening::new("x", Actor::System),
-            |happening, name| happening.with(name, "日".repeat(MAX_TEXT)),
-        );
+        let happening =
+            names.into_iter().fold(Happening::new("x", Actor::System), |happening, name| {
+                happening.with(name, "日".repeat(MAX_TEXT))
+            });
         assert_eq!(happening.detail.len(), 2, "each has 385 bytes");
     }
 

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tidings_gateway::{Admission, Guard, Rejection};
 
 use crate::{
+    audit::Audit,
     auth::TokenError,
     client_address::{Network, client_ip},
     config::Config,
@@ -28,6 +29,7 @@ pub struct Door {
     origins: Vec<String>,
     hosts: Vec<String>,
     dev: bool,
+    audit: Arc<Audit>,
 }
 
 /// Why a request is turned away at the door.
@@ -38,13 +40,14 @@ pub enum Refusal {
 }
 
 impl Door {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, audit: Arc<Audit>) -> Self {
         let trusted = config.http.trusted_proxies.iter();
         Self {
             trusted: trusted.filter_map(|proxy| Network::parse(proxy).ok()).collect(),
             origins: config.http.origins.clone(),
             hosts: config.http.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             dev: config.dev,
+            audit,
         }
     }
 
@@ -57,7 +60,7 @@ impl Door {
     pub fn check(&self, headers: &HeaderMap, ip: IpAddr) -> Result<Option<HeaderMap>, Refusal> {
         let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
         if !self.knows_host(host) {
-            security::host_refused(host, ip);
+            security::host_refused(&self.audit, host, ip);
             return Err(Refusal::Host);
         }
         // Clients that are no browser send none. There is no cookie that a browser could be
@@ -68,7 +71,7 @@ impl Door {
             return Ok(None);
         }
         if !self.origins.iter().any(|known| known == text) {
-            security::origin_refused(text, ip);
+            security::origin_refused(&self.audit, text, ip);
             return Err(Refusal::Origin);
         }
         Ok(Some(cors_headers(origin)))
@@ -130,7 +133,7 @@ pub fn preflight_headers(headers: &mut HeaderMap) {
 }
 
 /// Who an address belongs to: with IPv6 a subscriber has a whole /64 (RFC 6177).
-fn subscriber(ip: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
@@ -232,7 +235,7 @@ impl GatewayGuard {
         let Some(token) = header.or(query.as_deref()) else { return Ok(()) };
         match self.state.tokens.verify_locally(token) {
             Some(Err(problem)) => {
-                security::token_refused("handshake", &problem, ip);
+                security::token_refused(&self.state.audit, "handshake", &problem, ip);
                 Err(unauthorized(&problem))
             }
             // Good, or only the key set's server can tell.

@@ -88,6 +88,7 @@ pub struct Metrics {
     events: RwLock<HashSet<String>>,
     received: Family<EventType, Counter>,
     buffers_full: Counter,
+    audit_dropped: Counter,
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
     latency: Histogram,
@@ -109,6 +110,7 @@ impl Metrics {
             events: RwLock::default(),
             received: Family::default(),
             buffers_full: Counter::default(),
+            audit_dropped: Counter::default(),
             created: Family::default(),
             delivered: Family::default(),
             latency: Histogram::new(BUCKETS),
@@ -134,6 +136,8 @@ impl Metrics {
         r.register("websocket_messages_received", received, self.received.clone());
         let full = "Times that a client's send buffer ran full";
         r.register("websocket_send_buffer_full", full, self.buffers_full.clone());
+        let dropped = "Entries that the audit log had no room for";
+        r.register("audit_entries_dropped", dropped, self.audit_dropped.clone());
         let created = "Notifications put into inboxes";
         r.register("notifications_created", created, self.created.clone());
         let delivered = "Notifications sent to devices";
@@ -168,6 +172,10 @@ impl Metrics {
 
     pub fn send_buffer_full(&self) {
         self.buffers_full.inc();
+    }
+
+    pub fn audit_dropped(&self) {
+        self.audit_dropped.inc();
     }
 
     pub fn notification_created(&self, kind: &str) {

@@ -17,6 +17,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
     admin, api,
+    audit::Audit,
     auth::TokenVerifier,
     clock::SystemClock,
     config::{Config, Synchronous},
@@ -98,7 +99,7 @@ impl Server {
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));
-        let door = Arc::new(Door::new(&state.config));
+        let door = Arc::new(Door::new(&state.config, Arc::clone(&state.audit)));
         let gateway = gateway(&state, Arc::clone(&door));
         state.rooms.attach(gateway.clone());
         let mut router = api::router(&state);
@@ -164,6 +165,9 @@ impl Server {
         let ended = async { while background.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
             tracing::warn!("background work did not end in time");
+        }
+        if let Err(problem) = self.state.audit.close(&*self.state.store).await {
+            tracing::warn!(%problem, "the last entries of the audit log were not stored");
         }
         if let Some(store) = self.store {
             tokio::task::spawn_blocking(move || store.close()).await?;
@@ -266,6 +270,7 @@ fn state(
         tokens: TokenVerifier::new(&config.auth, secret.as_deref())?,
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
+        audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),
         metrics,
         clock,
         lifecycle: Lifecycle::default(),

@@ -11,6 +11,7 @@ use tidings_core::{
 
 use crate::{
     api::InFlight,
+    audit::Audit,
     auth::TokenVerifier,
     config::Config,
     inbox::InboxHub,
@@ -39,6 +40,7 @@ pub struct Shared {
     pub signing_secret: Option<String>,
     pub types: TypeCatalog,
     pub metrics: Arc<Metrics>,
+    pub audit: Arc<Audit>,
     pub clock: Arc<dyn Clock>,
     pub lifecycle: Lifecycle,
     /// Something was accepted that has to be announced.

@@ -8,6 +8,6 @@ mod store;
 pub use bus::{Bus, BusError, BusSink};
 pub use clock::Clock;
 pub use store::{
-    Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes, Maintenance,
-    Memberships, NewMembers, PruneBefore, Retracted, Store, StoreError, Users,
+    Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,
+    Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Store, StoreError, Users,
 };

@@ -9,6 +9,7 @@ mod socket;
 use serde::{Deserialize, Serialize};
 use tidings_core::{
     api_key::{self, ApiKey, Scope},
+    audit::{Actor, AuditEntry, AuditFilter, Happening},
     ids::NotificationId,
     notification::{Draft, DraftLimits},
     notification_type::TypeCatalog,
@@ -19,7 +20,10 @@ use tidings_core::{
 pub use client::ask;
 pub use socket::{bind, listen};
 
-use crate::secret::{random_bytes, random_hex};
+use crate::{
+    audit::new_entry,
+    secret::{random_bytes, random_hex},
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "do")]
@@ -31,6 +35,10 @@ pub enum Request {
     ListKeys,
     RevokeKey {
         id: String,
+    },
+    ListAudit {
+        filter: AuditFilter,
+        limit: usize,
     },
     /// The draft as the API takes it.
     Notify {
@@ -44,6 +52,7 @@ pub enum Answer {
     Created { id: String, key: String },
     Keys(Vec<KeyLine>),
     Revoked,
+    Audit(Vec<AuditEntry>),
     Sent { id: NotificationId, recipients: u64, announced: bool },
     Failed(String),
 }
@@ -73,6 +82,7 @@ pub async fn execute(context: &Context<'_>, request: Request) -> Answer {
         Request::CreateKey { name, scopes } => create_key(context, name, scopes).await,
         Request::ListKeys => list_keys(context).await,
         Request::RevokeKey { id } => revoke_key(context, &id).await,
+        Request::ListAudit { filter, limit } => list_audit(context, filter, limit).await,
         Request::Notify { draft } => notify(context, draft).await,
     };
     answer.unwrap_or_else(|problem| Answer::Failed(format!("{problem:#}")))
@@ -96,7 +106,11 @@ pub async fn create_key(
         revoked_at: None,
     };
     let id = record.id.clone();
+    let scopes: Vec<_> = record.scopes.iter().map(|scope| scope.as_str()).collect();
+    let happening = operator("api_key.created").target(&id).with("name", &record.name);
+    let happening = happening.with("scopes", scopes.join(" "));
     context.store.create_api_key(record).await?;
+    audit(context, happening).await;
     Ok(Answer::Created { id, key })
 }
 
@@ -114,7 +128,30 @@ async fn list_keys(context: &Context<'_>) -> anyhow::Result<Answer> {
 async fn revoke_key(context: &Context<'_>, id: &str) -> anyhow::Result<Answer> {
     let revoked = context.store.revoke_api_key(id, context.clock.now()).await?;
     anyhow::ensure!(revoked, "there is no key {id} that is not revoked already");
+    audit(context, operator("api_key.revoked").target(id)).await;
     Ok(Answer::Revoked)
+}
+
+async fn list_audit(
+    context: &Context<'_>,
+    filter: AuditFilter,
+    limit: usize,
+) -> anyhow::Result<Answer> {
+    anyhow::ensure!((1..=1_000).contains(&limit), "the limit is between 1 and 1000");
+    Ok(Answer::Audit(context.store.audit(filter, None, limit).await?))
+}
+
+fn operator(event: &'static str) -> Happening {
+    Happening::new(event, Actor::Operator)
+}
+
+/// Straight into the store: there may be no server whose queue could take it.
+async fn audit(context: &Context<'_>, happening: Happening) {
+    let entry = new_entry(happening, context.clock.now());
+    if let Err(problem) = context.store.append_audit(vec![entry]).await {
+        // It is done already; whoever did it should not think that it was not.
+        tracing::warn!(%problem, "what an operator did is missing in the audit log");
+    }
 }
 
 async fn notify(context: &Context<'_>, draft: serde_json::Value) -> anyhow::Result<Answer> {
@@ -133,5 +170,7 @@ async fn notify(context: &Context<'_>, draft: serde_json::Value) -> anyhow::Resu
     else {
         anyhow::bail!("the outcome was lost");
     };
+    let event = if announced { "announcement.accepted" } else { "notification.sent" };
+    audit(context, operator(event).target(id).with("recipients", recipients)).await;
     Ok(Answer::Sent { id, recipients, announced })
 }

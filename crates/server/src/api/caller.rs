@@ -6,11 +6,13 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use http::StatusCode;
 use tidings_core::{
     api_key::{self, ApiKey, Scope},
+    audit::{Actor, Happening},
     ids::UserId,
 };
 
 use super::{door::ClientIp, problem::Problem, request::Quota};
 use crate::{
+    audit::Audit,
     auth::{Claims, TokenError},
     guard::bearer,
     security,
@@ -33,6 +35,7 @@ impl User {
 pub(super) struct Server {
     pub(super) key: ApiKey,
     pub(super) ip: IpAddr,
+    audit: Arc<Audit>,
 }
 
 impl Server {
@@ -41,12 +44,33 @@ impl Server {
         if self.key.scopes.contains(&scope) {
             return Ok(());
         }
-        security::scope_refused(&self.key.id, scope.as_str(), self.ip);
+        security::scope_refused(&self.audit, self.actor(), scope.as_str(), self.ip);
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             "SCOPE_MISSING",
             format!("This API key lacks the scope {scope}"),
         ))
+    }
+}
+
+impl Server {
+    fn actor(&self) -> Actor {
+        Actor::ApiKey(self.key.id.clone())
+    }
+
+    /// What this server does, for the audit log.
+    pub(super) fn does(&self, event: &'static str) -> Happening {
+        Happening::new(event, self.actor()).from(self.ip)
+    }
+
+    /// This server has done something that it does as often as it likes.
+    pub(super) fn did(&self, happening: Happening) {
+        self.audit.record_often(happening);
+    }
+
+    /// This server has done something that costs it as much as it costs us.
+    pub(super) fn did_once(&self, happening: Happening) {
+        self.audit.record(happening);
     }
 }
 
@@ -96,7 +120,8 @@ impl FromRequestParts<AppState> for Server {
         match Caller::from_request_parts(parts, state).await? {
             Caller::Server(server) => Ok(server),
             Caller::User(user) => {
-                security::scope_refused(user.id().as_str(), "api key", user.ip);
+                let actor = Actor::User(user.id().clone());
+                security::scope_refused(&state.audit, actor, "api key", user.ip);
                 Err(Problem::new(
                     StatusCode::FORBIDDEN,
                     "API_KEY_NEEDED",
@@ -116,9 +141,9 @@ fn client_ip(parts: &Parts) -> IpAddr {
 async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Problem> {
     // The hash of a random key is looked up: how long that takes tells nothing about the key.
     match state.store.api_key(&api_key::hash_key(key)).await? {
-        Some(key) => Ok(Server { key, ip }),
+        Some(key) => Ok(Server { key, ip, audit: Arc::clone(&state.audit) }),
         None => {
-            security::api_key_refused("unknown or revoked", ip);
+            security::api_key_refused(&state.audit, "unknown or revoked", ip);
             Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "AUTH_FAILED",
@@ -130,7 +155,7 @@ async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Probl
 
 async fn user(state: &AppState, parts: &Parts, token: &str, ip: IpAddr) -> Result<User, Problem> {
     let claims = state.tokens.verify(token).await.map_err(|problem| {
-        security::token_refused("api", &problem, ip);
+        security::token_refused(&state.audit, "api", &problem, ip);
         let status = match problem {
             TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,

@@ -1,6 +1,7 @@
 //! The HTTP API: `/api/v1`, and the same under `/api`.
 
 mod announcements;
+mod audit;
 mod caller;
 pub mod door;
 mod extract;
@@ -39,6 +40,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(notifications::list::one, notifications::change::delete))
         .routes(routes!(notifications::change::change_patch, notifications::change::change_put))
         .routes(routes!(announcements::one))
+        .routes(routes!(audit::list))
         .routes(routes!(users::put))
         .routes(routes!(tokens::issue))
         .routes(routes!(rooms::one::one))

@@ -66,5 +66,6 @@ pub(super) async fn issue(
         tracing::error!(%problem, "a token could not be signed");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The token was not signed")
     })?;
+    server.did(server.does("token.issued").about(&claims.sub));
     Ok((StatusCode::CREATED, AxumJson(IssuedToken { token, expires_at })))
 }

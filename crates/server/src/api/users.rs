@@ -66,6 +66,7 @@ pub(super) async fn put(
     let user =
         User { id, name: body.name, avatar_url: body.avatar_url, created_at: state.clock.now() };
     state.store.put_user(user.clone()).await?;
+    server.did(server.does("user.updated").about(&user.id));
     Ok(AxumJson(UserAnswer {
         id: user.id.to_string(),
         name: user.name,

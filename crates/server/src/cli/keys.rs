@@ -77,6 +77,6 @@ fn show(answer: Answer, quiet: bool) {
             }
         }
         Answer::Revoked => say("The key is revoked."),
-        Answer::Sent { .. } | Answer::Failed(_) => {}
+        Answer::Sent { .. } | Answer::Audit(_) | Answer::Failed(_) => {}
     }
 }

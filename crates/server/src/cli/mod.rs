@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod config;
 mod keys;
 mod migrate;
@@ -41,6 +42,8 @@ enum Command {
     Config(config::Command),
     /// API keys of your servers
     Keys(keys::Command),
+    /// Who did or tried what
+    Audit(audit::Command),
     /// Sign a token for a user
     Token(token::Token),
     /// Send a notification
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(&cli.global),
         Command::Config(command) => command.run(&cli.global),
         Command::Keys(command) => command.run(&cli.global),
+        Command::Audit(command) => command.run(&cli.global),
         Command::Token(token) => token.run(&cli.global),
         Command::Notify(notify) => notify.run(&cli.global),
         Command::Migrate(command) => command.run(&cli.global),

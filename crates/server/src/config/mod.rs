@@ -287,6 +287,9 @@ pub struct Retention {
     /// Finished announcements.
     #[serde(with = "duration")]
     pub announcements: Duration,
+    /// Entries of the audit log.
+    #[serde(with = "duration")]
+    pub audit: Duration,
     /// Pause between two rounds of upkeep.
     #[serde(with = "duration")]
     pub interval: Duration,
@@ -300,6 +303,7 @@ impl Default for Retention {
             notifications: DAY.saturating_mul(90),
             tombstones: DAY.saturating_mul(30),
             announcements: DAY.saturating_mul(30),
+            audit: DAY.saturating_mul(90),
             interval: Duration::from_secs(60),
         }
     }

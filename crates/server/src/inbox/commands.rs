@@ -243,7 +243,7 @@ async fn log_strangers(
             && state.store.exists(*id).await?
         {
             let ip = session.socket.handshake().client_ip;
-            security::foreign_notification(&session.user, *id, ip);
+            security::foreign_notification(&state.audit, &session.user, *id, ip);
         }
     }
     Ok(())
@@ -273,12 +273,12 @@ async fn sync(state: &AppState, session: &InboxSession, args: SyncArgs) -> Answe
 async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Answer {
     let ip = session.socket.handshake().client_ip;
     let claims = state.tokens.verify(&args.token).await.map_err(|problem| {
-        security::token_refused("auth:refresh", &problem, ip);
+        security::token_refused(&state.audit, "auth:refresh", &problem, ip);
         token_error(&problem)
     })?;
     if claims.sub != session.user {
         let problem = TokenError::Invalid("the token of another user".into());
-        security::token_refused("auth:refresh", &problem, ip);
+        security::token_refused(&state.audit, "auth:refresh", &problem, ip);
         return Err(CommandError::new("AUTH_FAILED", "The token belongs to another user"));
     }
     let expires_at = claims.expires_at();

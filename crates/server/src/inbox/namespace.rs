@@ -144,7 +144,8 @@ impl Namespace for InboxNamespace {
             })?,
         };
         let claims = self.authenticate(socket, &auth).await.map_err(|problem| {
-            security::token_refused("connect", &problem, socket.handshake().client_ip);
+            let ip = socket.handshake().client_ip;
+            security::token_refused(&self.state.audit, "connect", &problem, ip);
             refusal(&problem)
         })?;
         let now = self.state.clock.now();
@@ -177,7 +178,8 @@ impl Namespace for InboxNamespace {
         let session = &attached.session;
         let left = returning.kept::<rooms::Left>().ok_or(())?;
         if left.user != session.user {
-            security::recovery_refused(&session.user, socket.handshake().client_ip);
+            let ip = socket.handshake().client_ip;
+            security::recovery_refused(&self.state.audit, &session.user, ip);
             return Err(());
         }
         let rooms = rooms::authorise(&self.state, session, &left).await;

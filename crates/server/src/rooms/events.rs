@@ -14,7 +14,7 @@ pub(crate) enum Left {
 }
 
 impl Left {
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Membership => "membership",
             Self::Token => "token",

@@ -124,7 +124,7 @@ pub(super) async fn join(
     for (name, outcome) in names.iter().zip(&outcomes) {
         if let Err(RoomError::Forbidden(why)) = outcome {
             let ip = session.socket.handshake().client_ip;
-            security::room_refused(&session.user, name, &why.to_string(), ip);
+            security::room_refused(&state.audit, &session.user, name, &why.to_string(), ip);
         }
     }
     outcomes
@@ -208,7 +208,7 @@ pub(super) async fn leave(
 /// Takes a connection out of a room that it may not be in any more.
 pub(super) fn expel(state: &AppState, session: &InboxSession, room: &RoomName, reason: Left) {
     if take_out(state, session, room) {
-        tracing::info!(event = "room.expelled", user_id = %session.user, %room, ?reason);
+        security::room_expelled(&state.audit, &session.user, room, reason.as_str());
         tell(session, &events::left(room, Some(reason)));
     }
 }

@@ -1,7 +1,10 @@
 //! Carries on announcements, a batch each in turn, so that a long one does not keep a short
 //! one waiting.
 
-use tidings_core::announcement::BATCH;
+use tidings_core::{
+    announcement::BATCH,
+    audit::{Actor, Happening},
+};
 
 use crate::state::AppState;
 
@@ -15,6 +18,7 @@ pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
         let progress = state.store.advance_announcement(id, BATCH, state.clock.now()).await?;
         if progress.finished {
             tracing::info!(event = "announcement.done", notification = %id);
+            state.audit.record(Happening::new("announcement.finished", Actor::System).target(id));
         }
     }
     Ok(())

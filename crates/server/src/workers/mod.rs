@@ -2,6 +2,7 @@
 //! called on its own.
 
 mod announcements;
+mod audit;
 mod expiry;
 mod gaps;
 mod retention;
@@ -37,6 +38,7 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
     every(&mut loops, state, upkeep, retention::tick);
+    every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     every(&mut loops, state, rooms::PAUSE, rooms::tick);
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });

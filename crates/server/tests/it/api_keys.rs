@@ -33,6 +33,7 @@ async fn a_key_does_what_its_scopes_say_and_nothing_else() {
             (Scope::NotificationsWrite, api.post("/notifications", &send).await),
             (Scope::NotificationsRead, api.get(&announcement).await),
             (Scope::UsersWrite, api.put("/users/bob", &json!({})).await),
+            (Scope::AuditRead, api.get("/audit").await),
             (Scope::TokensWrite, api.post("/tokens", &json!({ "userId": "bob" })).await),
         ] {
             if needs == scope {
@@ -102,6 +103,7 @@ async fn nobody_gets_in_without_a_credential() {
         ("PUT", "/notifications/01930000-0000-7000-8000-000000000000/read"),
         ("GET", "/announcements/01930000-0000-7000-8000-000000000000"),
         ("PUT", "/users/alice"),
+        ("GET", "/audit"),
         ("POST", "/tokens"),
     ] {
         let answer = Answer::of(nobody.request(method, path).json(&json!({}))).await;

@@ -44,6 +44,29 @@ async fn keys_are_made_listed_and_revoked_without_a_server_and_with_one() {
 }
 
 #[tokio::test]
+async fn what_operators_do_is_in_the_audit_log_with_and_without_a_server() {
+    let (_dir, path) = fresh();
+    printed(&path, &["keys", "create", "--name", "app", "--quiet"]).await;
+    let list = printed(&path, &["keys", "list"]).await;
+    let id = line_of(&list, "app")[0].to_owned();
+    let made = printed(&path, &["audit", "list", "--event", "api_key.created", "--json"]).await;
+    let made: serde_json::Value = serde_json::from_str(&made).unwrap();
+    assert_eq!((&made["actor"]["kind"], &made["target"]), (&json!("operator"), &json!(id)));
+    assert_eq!(made["detail"]["name"], "app");
+    let server = Tidings::serve(&path).await;
+    printed(&path, &["notify", "--to", "alice", "--message", "x"]).await;
+    printed(&path, &["keys", "revoke", &id]).await;
+    let list = printed(&path, &["audit", "list"]).await;
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines.len(), 3, "{list}");
+    assert!(lines[0].contains(&format!("api_key.revoked actor=operator target={id:?}")), "{list}");
+    assert!(lines[1].contains("notification.sent actor=operator"), "{list}");
+    let bad = Tidings::run(&path, &["audit", "list", "--limit", "0"]).await;
+    assert!(Tidings::complained(&bad).contains("limit"));
+    server.kill().await;
+}
+
+#[tokio::test]
 async fn unknown_scopes_are_refused_with_those_there_are() {
     let (_dir, path) = fresh();
     let args = ["keys", "create", "--name", "x", "--scopes", "everything"];

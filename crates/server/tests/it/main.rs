@@ -11,6 +11,7 @@
 mod announcements;
 mod api_keys;
 mod architecture;
+mod audit;
 mod auth;
 mod bus;
 mod change;

@@ -251,6 +251,10 @@ async fn answers_are_as_described() {
     check.check(&api, delete, &path, None).await.json(202);
 
     check_rooms(&mut check, &api).await;
+    // Each kind of entry: with a room, a target, a user, details.
+    let log = check.check(&api, "get /audit", "/audit?limit=100", None).await.json(200);
+    assert!(log["entries"].as_array().is_some_and(|entries| entries.len() > 3), "{log}");
+    check.check(&api, "get /audit", "/audit?limit=0", None).await.problem(400, "INVALID");
 
     // Only a store that is busy or away gives that one.
     let unseen: Vec<_> = check.unseen().into_iter().filter(|u| !u.ends_with(" 503")).collect();

@@ -8,8 +8,8 @@ use tidings_core::{
 
 use super::Bench;
 use crate::{
-    acknowledge, announcements, audience, audit, change, dedupe, inboxes, maintenance, messages, open,
-    page, prune, removal, retraction, sync, watermark,
+    acknowledge, announcements, audience, audit, change, dedupe, inboxes, maintenance, messages,
+    open, page, prune, removal, retraction, sync, watermark,
 };
 
 const FILL: &str = "

@@ -154,6 +154,7 @@ async fn retract(
     let retracted = state.store.retract(id, BATCH, state.clock.now()).await?;
     let retracted = retracted.ok_or_else(no_such_notification)?;
     tracing::info!(event = "notification.retracted", notification = %id, key = server.key.id);
+    server.did(server.does("notification.retracted").target(id));
     let status = if retracted.more { StatusCode::ACCEPTED } else { StatusCode::OK };
     let body = Retraction { id, removed: retracted.removed, complete: !retracted.more };
     Ok((status, Json(body)).into_response())

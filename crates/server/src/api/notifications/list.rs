@@ -204,7 +204,7 @@ pub(super) async fn missing(
     id: NotificationId,
 ) -> Result<Problem, Problem> {
     if state.store.exists(id).await? {
-        security::foreign_notification(user.id(), id, user.ip);
+        security::foreign_notification(&state.audit, user.id(), id, user.ip);
     }
     Ok(no_such_notification())
 }

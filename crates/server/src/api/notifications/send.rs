@@ -140,9 +140,9 @@ pub(in crate::api) async fn send(
     }
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if is_array {
-        send_many(&state, &body, claim).await
+        send_many(&state, &server, &body, claim).await
     } else {
-        send_one(&state, &body, claim).await
+        send_one(&state, &server, &body, claim).await
     }
 }
 
@@ -173,16 +173,18 @@ fn claim(
 
 async fn send_one(
     state: &AppState,
+    server: &Server,
     body: &[u8],
     idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
     let now = state.clock.now();
     let message = check(state, parse(body, "")?, "", now)?;
-    answer(&accept(state, Accept { messages: vec![message], idempotency, now }).await?)
+    answer(&accept(state, server, Accept { messages: vec![message], idempotency, now }).await?)
 }
 
 async fn send_many(
     state: &AppState,
+    server: &Server,
     body: &[u8],
     mut idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
@@ -211,7 +213,7 @@ async fn send_many(
     if let Some(claim) = &mut idempotency {
         claim.note.clone_from(&note);
     }
-    let mut outcome = accept(state, Accept { messages, idempotency, now }).await?;
+    let mut outcome = accept(state, server, Accept { messages, idempotency, now }).await?;
     if !outcome.replayed {
         outcome.note = note;
     }
@@ -219,10 +221,21 @@ async fn send_many(
 }
 
 /// Stores, and wakes who announces if there is something to announce.
-async fn accept(state: &AppState, request: Accept) -> Result<AcceptOutcome, Problem> {
+async fn accept(
+    state: &AppState,
+    server: &Server,
+    request: Accept,
+) -> Result<AcceptOutcome, Problem> {
     let outcome = state.store.accept(request).await?;
-    if outcome.accepted.iter().any(|accepted| accepted.announced) {
+    let announced = || outcome.accepted.iter().filter(|accepted| accepted.announced);
+    if announced().next().is_some() {
         state.announced.notify_one();
+    }
+    if !outcome.replayed {
+        for Accepted { id, recipients, .. } in announced() {
+            let happening = server.does("announcement.accepted").target(id);
+            server.did_once(happening.with("recipients", recipients));
+        }
     }
     Ok(outcome)
 }

@@ -123,7 +123,10 @@ async fn add(
         return Err(Problem::field(StatusCode::UNPROCESSABLE_ENTITY, "room", "NO_MEMBERS", detail));
     }
     match state.store.add_members(room.id(), &users, kind.max_members).await? {
-        NewMembers::Added(added) => Ok(AxumJson(Added { room, added })),
+        NewMembers::Added(added) => {
+            audit(server, "members.added", &room, &users);
+            Ok(AxumJson(Added { room, added }))
+        }
         NewMembers::Full { members } => {
             let most = kind.max_members;
             let detail =
@@ -142,12 +145,25 @@ async fn remove(
     server.require(Scope::RoomsWrite)?;
     let (room, _) = super::room(state, room, "room")?;
     let removed = state.store.remove_members(room.id(), &users).await?.len();
+    audit(server, "members.removed", &room, &users);
     // Of all that were named: a request sent again makes good what the bus lost the first time.
     let signal = Arc::new(RoomSignal::MembershipLost { room: room.clone(), users });
     if let Err(problem) = state.bus.publish_room(&signal).await {
         tracing::warn!(%problem, %room, "lost memberships are noticed within a minute");
     }
     Ok(AxumJson(Removed { room, removed }))
+}
+
+/// With the user, or as many of them as find room.
+fn audit(server: &Server, event: &'static str, room: &RoomName, users: &[UserId]) {
+    let happening = server.does(event).room(room.id());
+    server.did(match users {
+        [user] => happening.about(user),
+        _ => {
+            let first: Vec<_> = users.iter().take(16).map(UserId::as_str).collect();
+            happening.with("number", users.len()).with("users", first.join(" "))
+        }
+    });
 }
 
 fn user_ids(body: &Users) -> Result<Vec<UserId>, Problem> {
