@@ -34,7 +34,7 @@ pub use engine::{Body, EventStream, Session};
 pub use frame::{Frame, Tail};
 pub use gateway::{Builder, Gateway};
 pub use handshake::{Admission, Guard, Handshake, Headers, Rejection};
-pub use hub::{Recipients, Target};
+pub use hub::{Emitted, Recipients, Target};
 pub use layer::{Engine, Message};
 pub use metrics::Metrics;
 pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};

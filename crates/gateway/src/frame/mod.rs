@@ -41,6 +41,8 @@ pub struct Frame {
     rest: Rest,
     /// The key under which plain clients find the argument.
     key: Option<&'static str>,
+    /// The `type` that plain clients see, if it is not the event's name.
+    plain_type: Option<&'static str>,
     /// The encoding for plain clients, once one of them was sent it.
     plain: OnceLock<Arc<Frame>>,
     /// See [`Frame::with_retry`].
@@ -84,6 +86,14 @@ impl Frame {
     pub fn under_key(mut self, key: &'static str) -> Self {
         self.key = Some(key);
         self.forget_forms();
+        self
+    }
+
+    /// Plain clients get the event by this name.
+    #[must_use]
+    pub fn plain_type(mut self, name: &'static str) -> Self {
+        self.plain_type = Some(name);
+        self.plain = OnceLock::new();
         self
     }
 
@@ -136,6 +146,7 @@ impl Frame {
             mark: None,
             rest: Rest::Other,
             key: None,
+            plain_type: None,
             plain: OnceLock::new(),
             retry: None,
             stream: OnceLock::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tidings_protocol::json::{Token, Tokens};
 use tidings_protocol::websocket::{self, Opcode};
 
-use super::{Frame, Prefix, Suffix};
+use super::{Frame, Prefix, Suffix, quoted};
 
 /// What a text is, given that an object was opened before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +41,8 @@ impl Frame {
         let Some(start) = text.iter().position(|byte| *byte == b'[') else { return self.clone() };
         let (name, args) = text.split_at(start + 1 + usize::from(self.name));
         let name = name.get(start + 1..).unwrap_or_default();
+        let other = self.plain_type.map(quoted);
+        let name = other.as_ref().map_or(name, |other| other.as_bytes());
         let args = args.strip_prefix(b",").unwrap_or_default();
         if self.prefix().is_empty() {
             self.plain_whole(name, args.strip_suffix(b"]").unwrap_or_default())

@@ -123,3 +123,12 @@ fn offsets_come_last() {
     assert_eq!(longest, format!("42[\"n\",\"abcd{0}.{0}\"]", u64::MAX));
     assert_eq!(binary.with_offset(offset(7)).flattened().attachments().len(), 1);
 }
+
+#[test]
+fn plain_clients_may_know_an_event_by_another_name() {
+    let frame = Frame::event("presence:update", &[r#"{"online":1}"#]).plain_type("presence-update");
+    assert_eq!(frame.name(), "presence:update");
+    let plain = text(frame.plain());
+    assert_eq!(plain, r#"{"type":"presence-update","online":1}"#);
+    assert!(text(&frame).contains(r#"["presence:update",{"online":1}]"#));
+}

@@ -58,7 +58,12 @@ impl Recipients<'_> {
     /// each socket's order; large broadcasts are written by a task. A socket whose buffer is full misses it and
     /// [`Namespace::overflowed`](crate::Namespace::overflowed) is told.
     pub fn emit(&self, frame: &Frame) -> usize {
-        let Some(hub) = self.hub else { return 0 };
+        self.emit_unless_behind(frame, usize::MAX).queued
+    }
+
+    /// As `emit`, but without those for whom more than `most` bytes wait already: for what is not worth waiting for.
+    pub fn emit_unless_behind(&self, frame: &Frame, most: usize) -> Emitted {
+        let Some(hub) = self.hub else { return Emitted::default() };
         let plain = frame;
         let mut frame = frame.in_namespace(&hub.name);
         if self.volatile {
@@ -75,7 +80,8 @@ impl Recipients<'_> {
             plain,
             numbered,
             volatile: self.volatile,
-            queued: 0,
+            most,
+            emitted: Emitted::default(),
             overflowed: Vec::new(),
         };
         hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
@@ -83,10 +89,11 @@ impl Recipients<'_> {
         for socket in &sending.overflowed {
             socket.overflowed();
         }
-        if sending.queued > 0 {
-            self.gateway.metrics.message_sent(frame.name(), sending.queued);
+        let emitted = sending.emitted;
+        if emitted.queued > 0 {
+            self.gateway.metrics.message_sent(frame.name(), emitted.queued);
         }
-        sending.queued
+        emitted
     }
 
     /// As they are now, without order.
@@ -99,6 +106,15 @@ impl Recipients<'_> {
     }
 }
 
+/// What became of a broadcast.
+#[derive(Debug, Default)]
+pub struct Emitted {
+    /// Sockets that get it.
+    pub queued: usize,
+    /// Those that do not, since they are behind or full.
+    pub missed: Vec<Arc<Socket>>,
+}
+
 struct Sending<'a> {
     frame: &'a Frame,
     /// Knows its encodings for plain clients.
@@ -106,15 +122,18 @@ struct Sending<'a> {
     /// With its offset, and that; for those who can be recovered.
     numbered: Option<&'a (Frame, u64)>,
     volatile: bool,
-    queued: usize,
+    most: usize,
+    emitted: Emitted,
     /// Told after all locks are released.
     overflowed: Vec<Arc<Socket>>,
 }
 
 impl Sending<'_> {
     fn send(&mut self, socket: &Arc<Socket>, later: bool) {
-        if self.volatile && socket.session().lock().has_backlog() {
-            return;
+        let is_behind = (self.volatile && socket.session().lock().has_backlog())
+            || (self.most < usize::MAX && socket.send_queue_bytes() > self.most);
+        if is_behind {
+            return self.emitted.missed.push(socket.clone());
         }
         let sent = match self.numbered {
             _ if socket.is_plain() => {
@@ -125,8 +144,13 @@ impl Sending<'_> {
             None => socket.session().send(self.frame, later),
         };
         match sent {
-            Ok(()) => self.queued += 1,
-            Err(Refused::Full { first: true }) => self.overflowed.push(socket.clone()),
+            Ok(()) => self.emitted.queued += 1,
+            Err(Refused::Full { first }) => {
+                if first {
+                    self.overflowed.push(socket.clone());
+                }
+                self.emitted.missed.push(socket.clone());
+            }
             Err(_) => {}
         }
     }

@@ -19,7 +19,7 @@ use crate::namespace::Namespace;
 use crate::recovery::Past;
 use crate::socketio::Socket;
 
-pub use broadcast::{Recipients, Target};
+pub use broadcast::{Emitted, Recipients, Target};
 pub(crate) use flusher::Flusher;
 pub(crate) use membership::Memberships;
 use room::{Joined, Room};
