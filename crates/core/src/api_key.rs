@@ -34,10 +34,13 @@ pub enum Scope {
     /// Look at the audit log.
     #[serde(rename = "audit:read")]
     AuditRead,
+    /// Look at who is here.
+    #[serde(rename = "presence:read")]
+    PresenceRead,
 }
 
 impl Scope {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::NotificationsWrite,
         Self::NotificationsRead,
         Self::UsersWrite,
@@ -45,6 +48,7 @@ impl Scope {
         Self::RoomsWrite,
         Self::RoomsRead,
         Self::AuditRead,
+        Self::PresenceRead,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -56,6 +60,7 @@ impl Scope {
             Self::RoomsWrite => "rooms:write",
             Self::RoomsRead => "rooms:read",
             Self::AuditRead => "audit:read",
+            Self::PresenceRead => "presence:read",
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod notification;
 pub mod notification_type;
 pub mod ports;
+pub mod presence;
 pub mod problem;
 pub mod room;
 pub mod time;

@@ -19,6 +19,7 @@ pub mod limiter;
 pub mod logging;
 pub mod metrics;
 pub mod playground;
+pub mod presence;
 pub mod rooms;
 pub mod secret;
 pub mod security;

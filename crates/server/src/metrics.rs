@@ -53,7 +53,7 @@ const BUCKETS: [f64; 13] =
 
 /// Events that clients may send; every other name is counted as `other`, so that strangers
 /// cannot fill the memory with labels.
-const KNOWN_EVENTS: [&str; 18] = [
+const KNOWN_EVENTS: [&str; 23] = [
     "heartbeat",
     "notification:ack",
     "notification:read",
@@ -72,6 +72,11 @@ const KNOWN_EVENTS: [&str; 18] = [
     "unsubscribe",
     "subscribe:thread",
     "unsubscribe:thread",
+    "presence:update",
+    "presence-update",
+    "status:change",
+    "typing:start",
+    "typing:stop",
 ];
 
 /// Names of sent events that get a label of their own.
@@ -92,6 +97,9 @@ pub struct Metrics {
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
     latency: Histogram,
+    presence: Counter,
+    online: Gauge,
+    typing: Gauge,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -114,6 +122,9 @@ impl Metrics {
             created: Family::default(),
             delivered: Family::default(),
             latency: Histogram::new(BUCKETS),
+            presence: Counter::default(),
+            online: Gauge::default(),
+            typing: Gauge::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -144,6 +155,11 @@ impl Metrics {
         r.register("notifications_delivered", delivered, self.delivered.clone());
         let latency = "From acceptance to the device's socket";
         r.register("notification_delivery_latency_seconds", latency, self.latency.clone());
+        let presence = "Presence updates sent to clients";
+        r.register("presence_updates_sent", presence, self.presence.clone());
+        let online = "Users whom others see online";
+        r.register("presence_users_online", online, self.online.clone());
+        r.register("presence_users_typing", "Users who are typing", self.typing.clone());
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());
@@ -185,6 +201,18 @@ impl Metrics {
     pub fn notification_delivered(&self, channel: &'static str, latency: Duration) {
         self.delivered.get_or_create(&Channel { channel }).inc();
         self.latency.observe(latency.as_secs_f64());
+    }
+
+    pub fn presence_sent(&self, count: usize) {
+        self.presence.inc_by(count as u64);
+    }
+
+    pub fn users_online(&self, count: usize) {
+        self.online.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub fn users_typing(&self, count: usize) {
+        self.typing.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// `method` is the client's to choose: unknown ones share a label.

@@ -18,6 +18,7 @@ use crate::{
     lifecycle::Lifecycle,
     limiter::Limiters,
     metrics::Metrics,
+    presence::PresenceHub,
     rooms::{EventTypes, RoomHub},
 };
 
@@ -33,6 +34,7 @@ pub struct Shared {
     pub bus: Arc<dyn Bus>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
+    pub presence: PresenceHub,
     pub room_kinds: RoomCatalog,
     pub event_types: EventTypes,
     pub tokens: TokenVerifier,

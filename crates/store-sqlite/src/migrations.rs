@@ -66,6 +66,12 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0002_audit.up.sql"),
         down: include_str!("../migrations/0002_audit.down.sql"),
     },
+    Migration {
+        version: 3,
+        name: "last_seen",
+        up: include_str!("../migrations/0003_last_seen.up.sql"),
+        down: include_str!("../migrations/0003_last_seen.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

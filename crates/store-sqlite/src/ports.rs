@@ -182,6 +182,16 @@ impl Users for SqliteStore {
         let id = id.clone();
         self.read(move |conn| users::find(conn, &id)).await
     }
+
+    async fn saw_users(&self, seen: &[(UserId, Timestamp)]) -> Result<(), StoreError> {
+        let seen = seen.to_vec();
+        self.write(rows(seen.len()), move |tx| users::saw(tx, &seen)).await
+    }
+
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>, StoreError> {
+        let users = users.to_vec();
+        self.read(move |conn| users::last_seen(conn, &users)).await
+    }
 }
 
 #[async_trait]

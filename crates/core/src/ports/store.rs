@@ -198,6 +198,13 @@ pub trait Users {
     async fn see_user(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError>;
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError>;
+
+    /// Notes when others last saw these users; never an earlier time than is noted. Users
+    /// without a row are left out.
+    async fn saw_users(&self, seen: &[(UserId, Timestamp)]) -> Result<(), StoreError>;
+
+    /// When others last saw those of these users who were ever seen, without order.
+    async fn last_seen(&self, users: &[UserId]) -> Result<Vec<(UserId, Timestamp)>, StoreError>;
 }
 
 /// API keys.

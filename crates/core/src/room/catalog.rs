@@ -52,6 +52,9 @@ pub struct RoomKind {
     pub when_down: WhenDown,
     #[serde(default)]
     pub history: Option<History>,
+    /// Whether those in the room see one another; unless set, they do but for `admin`.
+    #[serde(default)]
+    pub presence: Option<bool>,
 }
 
 fn default_size() -> usize {
@@ -67,6 +70,7 @@ impl RoomKind {
             ask_application: false,
             when_down: WhenDown::Refuse,
             history: None,
+            presence: None,
         }
     }
 }
@@ -101,5 +105,11 @@ impl RoomCatalog {
 
     pub fn get(&self, kind: &str) -> Option<&RoomKind> {
         self.kinds.get(kind)
+    }
+
+    /// Whether those in rooms of this kind see one another. Who listens for what concerns
+    /// administrators need not be known to all of them.
+    pub fn shows_presence(&self, kind: &str) -> bool {
+        self.get(kind).is_some_and(|found| found.presence.unwrap_or(kind != "admin"))
     }
 }

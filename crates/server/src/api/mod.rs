@@ -9,6 +9,7 @@ mod health;
 mod in_flight;
 mod notifications;
 mod openapi;
+mod presence;
 mod problem;
 pub(crate) mod request;
 mod rooms;
@@ -51,6 +52,7 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
             rooms::members::delete_many
         ))
         .routes(routes!(rooms::events::emit))
+        .routes(routes!(presence::get))
 }
 
 /// The API and the operators' pages, complete with everything that surrounds them.

@@ -23,6 +23,7 @@ pub fn check(config: &Config) -> Vec<String> {
     check_limits(config, &mut need);
     check_http(config, &mut need);
     check_rooms(config, &mut need);
+    super::presence::check(config, &mut need);
     if config.dev {
         need(
             config.host.is_loopback(),

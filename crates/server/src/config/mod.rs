@@ -6,6 +6,7 @@
 mod check;
 mod environment;
 mod load;
+mod presence;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -18,6 +19,7 @@ use tidings_core::{
 pub use check::MIN_SECRET;
 pub use check::check;
 pub use load::{ConfigError, Flags, load};
+pub use presence::Presence;
 
 use crate::{auth::KeyConfig, rooms::EventSpec};
 
@@ -49,6 +51,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub retention: Retention,
     pub lifecycle: Lifecycle,
+    pub presence: Presence,
     pub log: Log,
     /// Notification types beside the built-in ones.
     pub types: BTreeMap<String, TypeSpec>,
@@ -75,6 +78,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
+            presence: Presence::default(),
             log: Log::default(),
             types: BTreeMap::new(),
             rooms: BTreeMap::new(),

@@ -13,7 +13,7 @@ use tidings_core::{
 };
 
 use super::{events, open::Since, session::InboxSession};
-use crate::{auth::TokenError, rooms, security, state::AppState};
+use crate::{auth::TokenError, limiter::Bucket, presence, rooms, security, state::AppState};
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ pub(crate) struct CommandError {
 impl CommandError {
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None }
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn rate_limit(wait: std::time::Duration) -> Self {
@@ -60,9 +64,13 @@ impl From<StoreError> for CommandError {
 
 pub(crate) type Answer = Result<Value, CommandError>;
 
-/// Commands that keep a connection healthy and do not count as messages.
-pub(super) fn is_upkeep(name: &str) -> bool {
-    matches!(name, "notification:ack" | "heartbeat")
+/// What a command is counted in. Those that keep a connection healthy are no messages.
+pub(super) fn bucket<'a>(session: &'a InboxSession, name: &str) -> &'a Bucket {
+    match name {
+        "notification:ack" | "heartbeat" => &session.acks,
+        _ if presence::commands::is_typing(name) => &session.presence.typing,
+        _ => &session.messages,
+    }
 }
 
 /// Carries out one command.
@@ -84,10 +92,23 @@ pub(super) async fn run(
         }
         _ => match op_on_ids(name) {
             Some(op) => change(state, session, op(parse::<Ids>(arg)?.check()?)).await,
-            None => rooms::commands::run(state, session, name, arg).await.unwrap_or_else(|| {
+            None => others(state, session, name, arg).await.unwrap_or_else(|| {
                 Err(CommandError::new("UNKNOWN_EVENT", "There is no such event"))
             }),
         },
+    }
+}
+
+/// Commands that are not about the inbox.
+async fn others(
+    state: &AppState,
+    session: &InboxSession,
+    name: &str,
+    arg: Option<&RawValue>,
+) -> Option<Answer> {
+    match rooms::commands::run(state, session, name, arg).await {
+        None => presence::commands::run(state, session, name, arg).await,
+        answer => answer,
     }
 }
 

@@ -68,7 +68,8 @@ impl InboxNamespace {
         args: &[Box<RawValue>],
     ) -> (Value, Option<Value>) {
         session.touch(self.now());
-        let bucket = if commands::is_upkeep(name) { &session.acks } else { &session.messages };
+        self.state.presence.heard(session);
+        let bucket = commands::bucket(session, name);
         let answer = match bucket.take() {
             Ok(()) => commands::run(&self.state, session, name, args).await,
             Err(wait) => Err(CommandError::rate_limit(wait)),

@@ -18,7 +18,7 @@ use tidings_core::{
 use tidings_gateway::{Frame, Socket};
 
 use super::events;
-use crate::{auth::Claims, limiter::Bucket, rooms::JoinedRooms};
+use crate::{auth::Claims, limiter::Bucket, presence::Link, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
 /// that is missing.
@@ -38,6 +38,7 @@ pub struct InboxSession {
     pub messages: Bucket,
     pub acks: Bucket,
     pub rooms: JoinedRooms,
+    pub presence: Link,
     position: Mutex<Position>,
 }
 
@@ -103,6 +104,7 @@ impl InboxSession {
             // Acks and heartbeats are no messages, but they are not free either.
             acks: Bucket::new(messages_per_minute.saturating_mul(20), Duration::from_secs(60)),
             rooms: JoinedRooms::default(),
+            presence: Link::default(),
             position: Mutex::default(),
         }
     }
@@ -122,7 +124,8 @@ impl InboxSession {
     }
 
     pub(super) fn touch(&self, now: Timestamp) {
-        self.active_at.store(now.as_millis(), Ordering::Relaxed);
+        // Ordered with what presence makes of the silence before it.
+        self.active_at.store(now.as_millis(), Ordering::SeqCst);
     }
 
     /// Tells the client why, and ends its connection in a way that tells it not to come back by
@@ -139,7 +142,7 @@ impl InboxSession {
 
     /// How long the client has been silent.
     pub fn idle(&self, now: Timestamp) -> Duration {
-        now.since(Timestamp::from_millis(self.active_at.load(Ordering::Relaxed)))
+        now.since(Timestamp::from_millis(self.active_at.load(Ordering::SeqCst)))
     }
 
     /// The rev that the device has been told up to; zero while it opens.

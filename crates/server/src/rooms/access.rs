@@ -42,3 +42,23 @@ fn access(claims: &Claims) -> AccessClaims<'_> {
         rooms: &claims.rooms,
     }
 }
+
+/// Whether somebody may look into a room without being in it: who may join it may.
+pub(crate) async fn may_look(
+    state: &AppState,
+    claims: &Claims,
+    room: &RoomName,
+) -> Result<Result<(), Refusal>, StoreError> {
+    let Some(kind) = state.room_kinds.get(room.kind()) else {
+        return Ok(Err(Refusal::NotMember));
+    };
+    let verdict = match without_store(room, kind, claims) {
+        Some(verdict) => Some(verdict),
+        None => by_membership(state, claims, std::slice::from_ref(room)).await?.pop(),
+    };
+    Ok(match verdict {
+        Some(Verdict::Granted(_)) => Ok(()),
+        Some(Verdict::Refused(why)) => Err(why),
+        Some(Verdict::Ask) | None => Err(Refusal::NotMember),
+    })
+}

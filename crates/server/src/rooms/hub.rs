@@ -65,6 +65,11 @@ impl RoomHub {
         *self.gateway.write() = None;
     }
 
+    /// `None`: nothing is served now.
+    pub(crate) fn gateway(&self) -> Option<Gateway> {
+        self.gateway.read().clone()
+    }
+
     /// Puts a connection into a room, unless `most` other users are in it.
     pub(super) fn enter(
         &self,
@@ -126,7 +131,7 @@ impl RoomHub {
     }
 
     fn emit(&self, event: &RoomEvent) {
-        let Some(gateway) = self.gateway.read().clone() else { return };
+        let Some(gateway) = self.gateway() else { return };
         // A user's connections are all in the user's own room.
         let own_rooms = event.except.users.iter().map(own_room);
         let except: Vec<String> = own_rooms.chain(event.except.sockets.iter().cloned()).collect();

@@ -48,6 +48,7 @@ impl RoomError {
 
 /// A connection begins: it is in its user's own room.
 pub(crate) async fn open(state: &AppState, session: &InboxSession) {
+    state.presence.connect(session, state.clock.now());
     if let Ok(own) = RoomName::of_user(&session.user) {
         session.rooms.own(Some(Subscription::open(state, &own).await));
     }
@@ -56,7 +57,7 @@ pub(crate) async fn open(state: &AppState, session: &InboxSession) {
 }
 
 /// The room that all connections of a user are in, from their beginning to their end.
-pub(super) fn own_room(user: &UserId) -> String {
+pub(crate) fn own_room(user: &UserId) -> String {
     format!("user:{user}")
 }
 
@@ -66,8 +67,10 @@ pub(super) fn is_own(session: &InboxSession, room: &RoomName) -> bool {
 
 /// A connection has ended, and the gateway took its socket out of all rooms.
 pub(crate) fn close(state: &AppState, session: &InboxSession) {
+    // It may be back in a moment: for presence it is in its rooms until then.
+    state.presence.disconnect(session, state.clock.now());
     for (room, _) in session.rooms.all() {
-        take_out(state, session, &room);
+        give_back(state, session, &room);
     }
     session.rooms.own(None);
 }
@@ -182,8 +185,16 @@ fn enter(
     }
     state.rooms.enter(session, &room, kind.max_members).map_err(|_| RoomError::Full)?;
     tell(session, &events::joined(&room));
+    show(state, session, &room);
     session.rooms.put(room, grant, subscription);
     Ok(())
+}
+
+/// The others see that the user is there, where that is seen.
+pub(super) fn show(state: &AppState, session: &InboxSession, room: &RoomName) {
+    if state.room_kinds.shows_presence(room.kind()) {
+        state.presence.enter(session, room);
+    }
 }
 
 /// Leaves rooms, also such that the connection is not in.
@@ -215,6 +226,14 @@ pub(super) fn expel(state: &AppState, session: &InboxSession, room: &RoomName, r
 
 /// Whether it was in the room.
 fn take_out(state: &AppState, session: &InboxSession, room: &RoomName) -> bool {
+    let was_in = give_back(state, session, room);
+    if was_in {
+        state.presence.leave(session, room);
+    }
+    was_in
+}
+
+fn give_back(state: &AppState, session: &InboxSession, room: &RoomName) -> bool {
     let was_in = session.rooms.take(room);
     if was_in {
         state.rooms.leave(session, room);

@@ -32,11 +32,11 @@ impl JoinedRooms {
         self.rooms.lock().len()
     }
 
-    pub(super) fn contains(&self, room: &RoomName) -> bool {
+    pub(crate) fn contains(&self, room: &RoomName) -> bool {
         self.rooms.lock().contains_key(room)
     }
 
-    pub(super) fn all(&self) -> Vec<(RoomName, Grant)> {
+    pub(crate) fn all(&self) -> Vec<(RoomName, Grant)> {
         self.rooms.lock().iter().map(|(room, joined)| (room.clone(), joined.grant)).collect()
     }
 

@@ -19,9 +19,10 @@ mod sink;
 mod subscription;
 mod types;
 
+pub(crate) use access::may_look;
 pub(crate) use again::{Which, decide_again};
 pub use hub::{Presence, RoomHub};
-pub(crate) use join::{close, open};
+pub(crate) use join::{close, open, own_room};
 pub use joined::JoinedRooms;
 pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};
 pub use sink::NodeSink;

@@ -9,7 +9,7 @@ use tidings_core::{
 
 use super::{
     access,
-    join::{is_own, own_room},
+    join::{is_own, own_room, show},
     subscription::Subscription,
 };
 use crate::{inbox::InboxSession, state::AppState};
@@ -81,6 +81,7 @@ pub(crate) async fn enter(state: &AppState, session: &InboxSession, resumed: Res
     for (room, grant, subscription) in resumed.0 {
         let entered = state.rooms.enter(session, &room, usize::MAX);
         if entered.is_ok() {
+            show(state, session, &room);
             session.rooms.put(room, grant, subscription);
         }
     }

@@ -5,6 +5,7 @@ mod announcements;
 mod audit;
 mod expiry;
 mod gaps;
+mod presence;
 mod retention;
 mod retractions;
 mod rooms;
@@ -21,6 +22,7 @@ use tokio::{
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
 
+pub use presence::{sweep as sweep_presence, tick as tell_presence};
 pub use rooms::tick as look_at_memberships;
 
 /// Users whose devices miss something.
@@ -40,6 +42,14 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every(&mut loops, state, upkeep, retention::tick);
     every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     every(&mut loops, state, rooms::PAUSE, rooms::tick);
+    let times = &state.config.presence;
+    every(&mut loops, state, times.tick, |state| async move {
+        presence::tick(&state, state.clock.now()).await
+    });
+    every(&mut loops, state, times.sweep, |state| async move {
+        presence::sweep(&state, state.clock.now()).await
+    });
+    loops.spawn(presence::write(state.clone()));
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();

@@ -255,6 +255,11 @@ async fn answers_are_as_described() {
     let log = check.check(&api, "get /audit", "/audit?limit=100", None).await.json(200);
     assert!(log["entries"].as_array().is_some_and(|entries| entries.len() > 3), "{log}");
     check.check(&api, "get /audit", "/audit?limit=0", None).await.problem(400, "INVALID");
+    let presence = "get /presence";
+    for query in ["room=group:1", "users=alice,bob"] {
+        check.check(&api, presence, &format!("/presence?{query}"), None).await.json(200);
+    }
+    check.check(&api, presence, "/presence", None).await.problem(400, "INVALID");
 
     // Only a store that is busy or away gives that one.
     let unseen: Vec<_> = check.unseen().into_iter().filter(|u| !u.ends_with(" 503")).collect();

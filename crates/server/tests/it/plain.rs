@@ -12,10 +12,10 @@ use tokio_tungstenite::{
 use crate::support::{TestServer, claims, now_secs, sign, within};
 
 /// A plain client that speaks JSON.
-struct Plain(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
+pub struct Plain(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
 
 impl Plain {
-    async fn open(server: &TestServer, path: &str) -> Self {
+    pub async fn open(server: &TestServer, path: &str) -> Self {
         let (mut socket, _) =
             within(connect_async(format!("ws://{}{path}", server.address))).await.unwrap();
         let welcome = read(&mut socket).await.unwrap();
@@ -24,12 +24,12 @@ impl Plain {
         Self(socket)
     }
 
-    async fn say(&mut self, message: Value) {
+    pub async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
     /// The next message of a type; others before it are passed over.
-    async fn hear(&mut self, kind: &str) -> Value {
+    pub async fn hear(&mut self, kind: &str) -> Value {
         loop {
             let message = read(&mut self.0).await.unwrap();
             if message["type"] == kind {

@@ -182,6 +182,7 @@ macro_rules! store_conformance {
                 a_user_is_created_and_replaced,
                 a_user_who_is_seen_has_a_row,
                 seeing_a_user_leaves_what_is_known,
+                when_users_were_last_seen_only_moves_forward,
             }
             api_keys {
                 a_key_is_found_by_its_hash_until_revoked,

@@ -47,3 +47,18 @@ pub async fn seeing_a_user_leaves_what_is_known(harness: &dyn StoreHarness) {
     w.store.see_user(&w.alice, w.later(SECOND)).await.unwrap();
     assert_eq!(w.store.user(&w.alice).await.unwrap(), Some(user));
 }
+
+pub async fn when_users_were_last_seen_only_moves_forward(harness: &dyn StoreHarness) {
+    let mut w = World::new(harness).await;
+    let early = w.clock.tick();
+    let late = w.later(SECOND);
+    w.store.see_user(&w.alice, early).await.unwrap();
+    let asked = [w.alice.clone(), w.bob.clone()];
+    assert_eq!(w.store.last_seen(&asked).await.unwrap(), []);
+    // Nobody knows of Bob, who gets no row by it.
+    w.store.saw_users(&[(w.alice.clone(), late), (w.bob.clone(), late)]).await.unwrap();
+    w.store.saw_users(&[(w.alice.clone(), early)]).await.unwrap();
+    w.reopen().await;
+    assert_eq!(w.store.last_seen(&asked).await.unwrap(), [(w.alice.clone(), late)]);
+    assert!(w.store.user(&w.bob).await.unwrap().is_none());
+}

@@ -2,13 +2,16 @@
 
 use axum::{Json, extract::State};
 use serde::Serialize;
-use tidings_core::{api_key::Scope, room::RoomName};
+use tidings_core::{api_key::Scope, ids::UserId, room::RoomName};
 use utoipa::ToSchema;
 
 use crate::{
     api::{caller::Server, extract::Path, problem::Problem},
     state::AppState,
 };
+
+/// Most users that are named.
+const MAX_NAMED: usize = 100;
 
 /// A room, and who of this node is in it.
 #[derive(Serialize, ToSchema)]
@@ -24,6 +27,11 @@ pub(in crate::api) struct Room {
     users: usize,
     /// Their connections.
     connections: usize,
+    /// Users whom the others see in it; without the invisible.
+    online: usize,
+    /// Up to 100 of them, by id. `GET /presence?room=` tells more of all.
+    #[schema(value_type = Vec<String>)]
+    online_users: Vec<UserId>,
 }
 
 /// Who is in a room now.
@@ -40,11 +48,14 @@ pub(in crate::api) async fn one(
     server.require(Scope::RoomsRead)?;
     let (room, kind) = super::room(&state, &room, "room")?;
     let presence = state.rooms.presence(&room);
+    let here = state.presence.in_room(&room, None, MAX_NAMED);
     Ok(Json(Room {
         kind: room.kind().to_owned(),
         max_members: kind.max_members,
         users: presence.users,
         connections: presence.connections,
+        online: here.online,
+        online_users: here.users.into_iter().map(|entry| entry.user_id).collect(),
         room,
     }))
 }

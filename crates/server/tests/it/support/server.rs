@@ -8,6 +8,7 @@ use tidings_server::{
     secret::{random_bytes, random_hex},
     server::{Parts, Server},
     state::AppState,
+    workers,
 };
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -48,6 +49,12 @@ impl TestServer {
         config.lifecycle.unready = Duration::ZERO;
         config.lifecycle.drain = Duration::ZERO;
         config.lifecycle.announcement_pause = Duration::from_millis(5);
+        // Rooms are told who came and went when a test says so, not in between.
+        config.presence.tick = Duration::from_secs(24 * 3600);
+        config.presence.large_tick = config.presence.tick;
+        // Longer than any pause of a busy machine.
+        config.presence.grace = Duration::from_secs(60);
+        config.presence.typing = Duration::from_secs(60);
         configure(&mut config);
         assert_eq!(config::check(&config), Vec::<String>::new());
         let server = Server::start_with(config, parts).await.expect("a server");
@@ -78,6 +85,12 @@ impl TestServer {
     pub async fn stop(mut self) {
         self.stop.take();
         within(self.running).await.expect("a good end");
+    }
+
+    /// Tells the rooms what is to be told by then, if nobody does anything before.
+    pub async fn tell_presence(&self, after: Duration) {
+        let now = self.state.clock.now().plus(after);
+        workers::tell_presence(&self.state, now).await.expect("told");
     }
 
     /// As a server of the application.

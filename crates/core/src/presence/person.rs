@@ -1,0 +1,178 @@
+//! A user and the devices that the user is here with.
+
+use std::sync::Arc;
+
+use super::{Details, DeviceId, Entry, Settings, Socket, Status, Update};
+use crate::{ids::UserId, room::RoomName, time::Timestamp};
+
+/// Connections of one user that have ended and still count for a while.
+const MAX_GONE: usize = 4;
+
+pub(super) struct Device {
+    pub(super) id: DeviceId,
+    pub(super) socket: Socket,
+    status: Status,
+    invisible: bool,
+    details: Arc<Details>,
+    /// When its client last said something about its presence, or else when it connected.
+    said: (Option<Timestamp>, Timestamp),
+    /// Silent for too long, since then.
+    lapsed: Option<Timestamp>,
+    /// The connection ended. For a while it counts as if it had not, rooms included: its client
+    /// may be only reloading.
+    gone: Option<Timestamp>,
+    pub(super) rooms: Vec<RoomName>,
+}
+
+impl Device {
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.is_some()
+    }
+
+    fn counts(&self) -> bool {
+        self.lapsed.is_none() && self.status != Status::Offline
+    }
+}
+
+/// What others see of a user.
+#[derive(Clone, PartialEq)]
+pub(super) struct View {
+    pub(super) status: Status,
+    pub(super) details: Arc<Details>,
+}
+
+impl View {
+    fn offline() -> Self {
+        Self { status: Status::Offline, details: Arc::default() }
+    }
+}
+
+pub(super) struct Person {
+    pub(super) devices: Vec<Device>,
+    /// As of the last tick.
+    pub(super) shown: View,
+    pub(super) invisible_shown: bool,
+    /// Since when others see the user here.
+    pub(super) since: Timestamp,
+    /// When others last did.
+    pub(super) last_seen: Option<Timestamp>,
+}
+
+impl Person {
+    pub(super) fn new() -> Self {
+        Self {
+            devices: Vec::new(),
+            shown: View::offline(),
+            invisible_shown: false,
+            since: Timestamp::EPOCH,
+            last_seen: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, id: DeviceId, socket: Socket, now: Timestamp) {
+        self.devices.push(Device {
+            id,
+            socket,
+            status: Status::Online,
+            invisible: false,
+            details: Arc::default(),
+            said: (None, now),
+            lapsed: None,
+            gone: None,
+            rooms: Vec::new(),
+        });
+    }
+
+    pub(super) fn device(&mut self, id: DeviceId) -> Option<&mut Device> {
+        self.devices.iter_mut().find(|device| device.id == id)
+    }
+
+    /// A connection ended. Gives a device that has to be forgotten now, if there are too many.
+    pub(super) fn end(&mut self, id: DeviceId, now: Timestamp) -> Option<Device> {
+        self.device(id)?.gone = Some(now);
+        let gone = self.devices.iter().filter(|device| device.gone.is_some()).count();
+        let oldest = self.devices.iter().position(|device| device.gone.is_some())?;
+        (gone > MAX_GONE).then(|| self.devices.remove(oldest))
+    }
+
+    /// Takes out the devices whose time has passed.
+    pub(super) fn bury(&mut self, settings: &Settings, now: Timestamp) -> Vec<Device> {
+        let over =
+            |device: &mut Device| device.gone.is_some_and(|gone| gone.plus(settings.grace) <= now);
+        self.devices.extract_if(.., over).collect()
+    }
+
+    /// Whether more than one device is there to hear of its user.
+    pub(super) fn has_several(&self) -> bool {
+        self.devices.iter().filter(|device| device.gone.is_none()).count() > 1
+    }
+
+    pub(super) fn update(&mut self, id: DeviceId, update: Update, now: Timestamp) {
+        let Some(device) = self.device(id) else { return };
+        device.status = update.status.unwrap_or(device.status);
+        device.invisible = update.invisible.unwrap_or(device.invisible);
+        device.said.0 = Some(now);
+        let mut details = Details::clone(&device.details);
+        update.apply(&mut details);
+        device.details = Arc::new(details);
+    }
+
+    pub(super) fn lapse(&mut self, id: DeviceId, since: Option<Timestamp>) {
+        if let Some(device) = self.device(id) {
+            device.lapsed = since;
+        }
+    }
+
+    /// What the devices add up to, as the user's own devices see it.
+    pub(super) fn own(&self) -> View {
+        let counting = || self.devices.iter().filter(|device| device.counts());
+        let Some(status) = counting().map(|device| device.status).max() else {
+            return View::offline();
+        };
+        // Where the user last did something; a connection that has said nothing yet takes
+        // nothing away from one that has.
+        let latest = counting().max_by_key(|device| device.said);
+        View { status, details: latest.map(|d| Arc::clone(&d.details)).unwrap_or_default() }
+    }
+
+    /// Also by a device that is silent: who hides does not come out by doing nothing.
+    pub(super) fn is_invisible(&self) -> bool {
+        self.devices.iter().any(|device| device.invisible)
+    }
+
+    pub(super) fn view(&self) -> View {
+        if self.is_invisible() { View::offline() } else { self.own() }
+    }
+
+    /// When the user ceased to be seen, if that is now.
+    pub(super) fn ceased(&self, buried: &[Device], now: Timestamp) -> Timestamp {
+        let is_there = |device: &Device| device.gone.is_none() && device.lapsed.is_none();
+        if self.devices.iter().any(is_there) {
+            return now;
+        }
+        let ends = self.devices.iter().chain(buried);
+        ends.filter_map(|device| device.lapsed.or(device.gone)).max().unwrap_or(now)
+    }
+
+    pub(super) fn entry(&self, user: &UserId) -> Entry {
+        if self.shown.status == Status::Offline {
+            return Entry::offline(user.clone(), self.last_seen);
+        }
+        let details = &self.shown.details;
+        Entry {
+            user_id: user.clone(),
+            status: self.shown.status,
+            current_feature: details.current_feature.clone(),
+            role: details.role.clone(),
+            device: details.device.clone(),
+            connected_at: Some(self.since),
+            last_seen: None,
+            metadata: None,
+        }
+    }
+
+    /// Rooms of all devices; one may come several times.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = &RoomName> {
+        self.devices.iter().flat_map(|device| &device.rooms)
+    }
+}

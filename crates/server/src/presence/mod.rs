@@ -1,0 +1,199 @@
+//! Presence and typing on this node.
+//!
+//! The domain ([`tidings_core::presence`]) knows who is here; this is how it hears of it and how
+//! the rooms hear from it. Frames are built once per room and tick. They are states, not
+//! messages: at most once, and not for clients that are behind, who are told everything again
+//! when they have caught up.
+
+pub(crate) mod commands;
+mod events;
+mod link;
+mod tell;
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use parking_lot::Mutex;
+use tidings_core::{
+    ids::UserId,
+    presence::{Board, DeviceId, Entry, InvalidUpdate, Own, Settings, Typists, Update},
+    room::RoomName,
+    time::Timestamp,
+};
+
+pub use link::Link;
+pub(crate) use tell::{tell, tell_typing};
+
+use crate::{config, inbox::InboxSession};
+
+/// Users whose last moment may wait to be written; of more it is not kept.
+const MAX_UNWRITTEN: usize = 100_000;
+
+pub struct PresenceHub {
+    board: Mutex<Board>,
+    typists: Mutex<Typists>,
+    next: AtomicU64,
+    /// When users were last seen, as far as the store has not heard of it.
+    unwritten: Mutex<HashMap<UserId, Timestamp>>,
+}
+
+/// A room as somebody asked about it sees it.
+pub(crate) struct RoomView {
+    pub(crate) online: usize,
+    pub(crate) large: bool,
+    /// Some of those who are here, by id.
+    pub(crate) users: Vec<Entry>,
+    pub(crate) has_more: bool,
+}
+
+impl PresenceHub {
+    pub fn new(config: &config::Presence) -> Self {
+        let settings = Settings {
+            grace: config.grace,
+            large_room: config.large_room,
+            large_pause: config.large_tick,
+        };
+        Self {
+            board: Mutex::new(Board::new(settings)),
+            typists: Mutex::new(Typists::new(config.typing)),
+            next: AtomicU64::new(1),
+            unwritten: Mutex::default(),
+        }
+    }
+
+    /// A connection begins: its user is here.
+    pub(crate) fn connect(&self, session: &InboxSession, now: Timestamp) {
+        let device = DeviceId(self.next.fetch_add(1, Ordering::Relaxed));
+        session.presence.begin(device);
+        self.board.lock().connect(&session.user, device, session.socket.id().into(), now);
+    }
+
+    pub(crate) fn disconnect(&self, session: &InboxSession, now: Timestamp) {
+        let Some(device) = session.presence.device() else { return };
+        self.board.lock().disconnect(&session.user, device, now);
+        let mut typists = self.typists.lock();
+        for (room, _) in session.rooms.all() {
+            typists.leave(&session.user, device, &room);
+        }
+    }
+
+    pub(crate) fn enter(&self, session: &InboxSession, room: &RoomName) {
+        let Some(device) = session.presence.device() else { return };
+        self.board.lock().enter(&session.user, device, room);
+    }
+
+    pub(crate) fn leave(&self, session: &InboxSession, room: &RoomName) {
+        let Some(device) = session.presence.device() else { return };
+        self.board.lock().leave(&session.user, device, room);
+        self.typists.lock().leave(&session.user, device, room);
+    }
+
+    /// Gives what the user's own devices see then.
+    pub(crate) fn update(
+        &self,
+        session: &InboxSession,
+        update: Update,
+        now: Timestamp,
+    ) -> Result<Option<Own>, InvalidUpdate> {
+        update.check()?;
+        let Some(device) = session.presence.device() else { return Ok(None) };
+        Ok(self.board.lock().update(&session.user, device, update, now))
+    }
+
+    /// The client said something, whatever it was.
+    pub(crate) fn heard(&self, session: &InboxSession) {
+        if session.presence.wake()
+            && let Some(device) = session.presence.device()
+        {
+            self.board.lock().lapse(&session.user, device, None);
+        }
+    }
+
+    /// The client seems to have been silent for too long.
+    pub(crate) fn lapse(&self, session: &InboxSession, now: Timestamp, ttl: std::time::Duration) {
+        let Some(device) = session.presence.device() else { return };
+        let mut board = self.board.lock();
+        session.presence.sleep();
+        let idle = session.idle(now);
+        if idle < ttl {
+            // It spoke just now, perhaps before it could see that it sleeps.
+            session.presence.wake();
+            return;
+        }
+        board.lapse(&session.user, device, Some(now.minus(idle)));
+    }
+
+    pub fn online(&self) -> usize {
+        self.board.lock().online()
+    }
+
+    pub fn typing(&self) -> usize {
+        self.typists.lock().count()
+    }
+
+    /// Who is in a room, by id, after `after`.
+    pub(crate) fn in_room(
+        &self,
+        room: &RoomName,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> RoomView {
+        let board = self.board.lock();
+        let mut users: Vec<&UserId> =
+            board.in_room(room).filter(|user| after.is_none_or(|after| *user > after)).collect();
+        let has_more = users.len() > limit;
+        if has_more {
+            users.select_nth_unstable(limit);
+            users.truncate(limit);
+        }
+        users.sort_unstable();
+        RoomView {
+            online: board.count_in_room(room),
+            large: board.is_large(room),
+            users: users.into_iter().filter_map(|user| board.of_user(user)).collect(),
+            has_more,
+        }
+    }
+
+    /// What is known here of users, in their order. Who is not here has no time of being last
+    /// seen unless the store has yet to hear of it.
+    pub(crate) fn of_users(&self, users: &[UserId]) -> Vec<Entry> {
+        let board = self.board.lock();
+        let unwritten = self.unwritten.lock();
+        let entry = |user: &UserId| {
+            let known = board.of_user(user);
+            let mut entry = known.unwrap_or_else(|| Entry::offline(user.clone(), None));
+            if entry.connected_at.is_none() && entry.last_seen.is_none() {
+                entry.last_seen = unwritten.get(user).copied();
+            }
+            entry
+        };
+        users.iter().map(entry).collect()
+    }
+
+    fn remember_seen(&self, seen: Vec<(UserId, Timestamp)>) {
+        let mut unwritten = self.unwritten.lock();
+        for (user, at) in seen {
+            if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(&user) {
+                unwritten.insert(user, at);
+            }
+        }
+    }
+
+    /// What the store has yet to hear. It stays known here until it was [`written`](Self::written).
+    pub(crate) fn unwritten(&self, most: usize) -> Vec<(UserId, Timestamp)> {
+        let unwritten = self.unwritten.lock();
+        unwritten.iter().take(most).map(|(user, at)| (user.clone(), *at)).collect()
+    }
+
+    pub(crate) fn written(&self, seen: &[(UserId, Timestamp)]) {
+        let mut unwritten = self.unwritten.lock();
+        for (user, at) in seen {
+            if unwritten.get(user) == Some(at) {
+                unwritten.remove(user);
+            }
+        }
+    }
+}

@@ -1,0 +1,2 @@
+-- When others last saw a user online.
+ALTER TABLE users ADD COLUMN last_seen INTEGER;
