@@ -13,6 +13,7 @@ use tidings_core::{
     inbox::InboxChange,
     ports::{Bus, BusError, BusSink},
     room::{RoomName, RoomSignal},
+    signal::NodeSignal,
 };
 
 /// What the nodes of one process have in common.
@@ -112,17 +113,30 @@ impl Bus for MemoryBus {
     fn unsubscribe_room(&self, room: &RoomName) {
         self.node.rooms.give_back(room);
     }
+
+    async fn publish_to_nodes(&self, signal: &Arc<NodeSignal>) -> Result<(), BusError> {
+        for node in self.broker.nodes.read().iter() {
+            node.sink.receive_signal(Arc::clone(signal));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidings_core::{ids::Rev, inbox::ChangeKind, time::Timestamp};
+    use tidings_core::{
+        ids::Rev,
+        inbox::ChangeKind,
+        revocation::{Revocation, Revoked},
+        time::Timestamp,
+    };
 
     #[derive(Default)]
     struct Heard {
         changes: Mutex<Vec<(UserId, Rev)>>,
         signals: Mutex<Vec<Arc<RoomSignal>>>,
+        to_all: Mutex<Vec<Arc<NodeSignal>>>,
     }
 
     impl BusSink for Heard {
@@ -132,6 +146,10 @@ mod tests {
 
         fn receive_room(&self, signal: Arc<RoomSignal>) {
             self.signals.lock().push(signal);
+        }
+
+        fn receive_signal(&self, signal: Arc<NodeSignal>) {
+            self.to_all.lock().push(signal);
         }
     }
 
@@ -163,6 +181,19 @@ mod tests {
         bus.publish(&[change(&alice, 3)]).await.unwrap();
         assert!(here.changes.lock().is_empty());
         assert_eq!(*there.changes.lock(), [(alice.clone(), Rev(1)), (alice, Rev(2))]);
+    }
+
+    #[tokio::test]
+    async fn every_node_hears_of_a_signal_without_a_subscription() {
+        let broker = Arc::new(MemoryBroker::default());
+        let (here, there) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
+        let (bus, _other) = (broker.join(here.clone()), broker.join(there.clone()));
+        let revoked = Revoked::Jti { jti: "j".into() };
+        let signal = NodeSignal::Revoked(Revocation { revoked, ends_at: Timestamp::EPOCH });
+        bus.publish_to_nodes(&Arc::new(signal.clone())).await.unwrap();
+        for heard in [here, there] {
+            assert_eq!(*heard.to_all.lock(), [Arc::new(signal.clone())]);
+        }
     }
 
     #[tokio::test]

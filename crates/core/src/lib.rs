@@ -15,6 +15,8 @@ pub mod notification_type;
 pub mod ports;
 pub mod presence;
 pub mod problem;
+pub mod revocation;
 pub mod room;
+pub mod signal;
 pub mod time;
 pub mod user;

@@ -84,9 +84,10 @@ async fn session(State(state): State<AppState>, api_key: String) -> Json<Value> 
 
 /// A token for a day.
 pub fn token(state: &AppState, user: &str) -> Option<String> {
-    let expires = state.clock.now().plus(Duration::from_secs(24 * 3600));
+    let now = state.clock.now();
+    let expires = now.plus(Duration::from_secs(24 * 3600));
     let exp = u64::try_from(expires.as_millis() / 1000).ok()?;
-    let claims = Claims::user(UserId::new(user).ok()?, exp);
+    let claims = Claims::user(UserId::new(user).ok()?, exp).issued(now);
     sign(&claims, state.signing_secret.as_deref()?, &state.config.auth).ok()
 }
 

@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{
     admin, api,
     audit::Audit,
-    auth::TokenVerifier,
+    auth::{Revocations, TokenVerifier},
     clock::SystemClock,
     config::{Config, Synchronous},
     data_dir::{self, DataDir},
@@ -96,6 +96,7 @@ impl Server {
         let publisher = publisher.map(|publisher| {
             tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
         });
+        workers::load_revocations(&state).await?;
         let mut background = workers::start(&state, gaps, lost);
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
@@ -257,7 +258,12 @@ fn state(
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
     let (rooms, lost) = RoomHub::new();
-    let sink = NodeSink { inboxes: Arc::clone(&hub), rooms: Arc::clone(&rooms) };
+    let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
+    let sink = NodeSink {
+        inboxes: Arc::clone(&hub),
+        rooms: Arc::clone(&rooms),
+        revocations: Arc::clone(&revocations),
+    };
     let bus = join(Arc::new(sink));
     let shared = Shared {
         node_id,
@@ -269,7 +275,8 @@ fn state(
         presence: PresenceHub::new(&config.presence),
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         event_types: EventTypes::new(&config.events).map_err(anyhow::Error::msg)?,
-        tokens: TokenVerifier::new(&config.auth, secret.as_deref())?,
+        tokens: TokenVerifier::new(&config.auth, secret.as_deref(), Arc::clone(&revocations))?,
+        revocations,
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
         audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),

@@ -12,7 +12,7 @@ use tidings_core::{
 use crate::{
     api::InFlight,
     audit::Audit,
-    auth::TokenVerifier,
+    auth::{Revocations, TokenVerifier},
     config::Config,
     inbox::InboxHub,
     lifecycle::Lifecycle,
@@ -38,6 +38,7 @@ pub struct Shared {
     pub room_kinds: RoomCatalog,
     pub event_types: EventTypes,
     pub tokens: TokenVerifier,
+    pub revocations: Arc<Revocations>,
     /// Signs the tokens that the server itself issues, if it has a shared secret.
     pub signing_secret: Option<String>,
     pub types: TypeCatalog,

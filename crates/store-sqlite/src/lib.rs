@@ -29,6 +29,7 @@ mod readers;
 mod removal;
 mod retraction;
 mod rev_at;
+mod revocations;
 mod rows;
 mod store;
 mod sync;

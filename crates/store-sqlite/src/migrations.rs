@@ -72,6 +72,12 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0003_last_seen.up.sql"),
         down: include_str!("../migrations/0003_last_seen.down.sql"),
     },
+    Migration {
+        version: 4,
+        name: "revocations",
+        up: include_str!("../migrations/0004_revocations.up.sql"),
+        down: include_str!("../migrations/0004_revocations.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

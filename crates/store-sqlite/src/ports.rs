@@ -11,16 +11,17 @@ use tidings_core::{
     notification::Notification,
     ports::{
         Accept, AcceptOutcome, Announcements, ApiKeys, AuditLog, Inboxes, Maintenance, Memberships,
-        NewMembers, PruneBefore, Retracted, StoreError, Users,
+        NewMembers, PruneBefore, Retracted, Revocations, StoreError, Users,
     },
+    revocation::Revocation,
     time::Timestamp,
     user::User,
 };
 
 use crate::{
     SqliteStore, accept, acknowledge, announcements, api_keys, audit, change, idempotency, inboxes,
-    maintenance, memberships, messages, open, page, prune, retraction, rev_at, sync, users,
-    writer::Weight,
+    maintenance, memberships, messages, open, page, prune, retraction, rev_at, revocations, sync,
+    users, writer::Weight,
 };
 
 /// The weight of a write that touches up to `rows` rows and carries next to nothing.
@@ -275,6 +276,30 @@ impl AuditLog for SqliteStore {
 
     async fn purge_audit(&self, before: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.write(rows(limit), move |tx| audit::purge(tx, before, limit)).await
+    }
+}
+
+#[async_trait]
+impl Revocations for SqliteStore {
+    async fn revoke(
+        &self,
+        revocation: Revocation,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<bool, StoreError> {
+        self.write(rows(1), move |tx| revocations::revoke(tx, &revocation, now, most)).await
+    }
+
+    async fn revocations(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.read(move |conn| revocations::since(conn, since, limit)).await
+    }
+
+    async fn purge_revocations(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
+        self.write(rows(limit), move |tx| revocations::purge(tx, now, limit)).await
     }
 }
 

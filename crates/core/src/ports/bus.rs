@@ -6,6 +6,7 @@ use crate::{
     ids::UserId,
     inbox::InboxChange,
     room::{RoomName, RoomSignal},
+    signal::NodeSignal,
 };
 
 /// The bus is away or refuses. Never fatal: it carries hints, the store has the truth.
@@ -37,6 +38,9 @@ pub trait Bus: Send + Sync + 'static {
     async fn subscribe_room(&self, room: &RoomName) -> Result<(), BusError>;
 
     fn unsubscribe_room(&self, room: &RoomName);
+
+    /// To every node, also this one, whatever it subscribed to.
+    async fn publish_to_nodes(&self, signal: &Arc<NodeSignal>) -> Result<(), BusError>;
 }
 
 /// Where a node's bus delivers what it hears. Must not block.
@@ -44,4 +48,6 @@ pub trait BusSink: Send + Sync + 'static {
     fn receive(&self, change: Arc<InboxChange>);
 
     fn receive_room(&self, signal: Arc<RoomSignal>);
+
+    fn receive_signal(&self, signal: Arc<NodeSignal>);
 }

@@ -9,5 +9,6 @@ pub use bus::{Bus, BusError, BusSink};
 pub use clock::Clock;
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,
-    Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Store, StoreError, Users,
+    Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Revocations, Store, StoreError,
+    Users,
 };

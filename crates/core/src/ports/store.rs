@@ -15,6 +15,7 @@ use crate::{
         InboxChange, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync,
     },
     notification::{NewMessage, Notification},
+    revocation::Revocation,
     time::Timestamp,
     user::User,
 };
@@ -262,6 +263,28 @@ pub trait Memberships {
     ) -> Result<Vec<UserId>, StoreError>;
 }
 
+/// Tokens that were taken back.
+#[async_trait]
+pub trait Revocations {
+    /// Of two for the same, the later instants hold. `false`: `most` stand already.
+    async fn revoke(
+        &self,
+        revocation: Revocation,
+        now: Timestamp,
+        most: usize,
+    ) -> Result<bool, StoreError>;
+
+    /// Those made at `since` or later, the latest first.
+    async fn revocations(
+        &self,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Revocation>, StoreError>;
+
+    /// Removes up to `limit` that have ended; zero means done.
+    async fn purge_revocations(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError>;
+}
+
 /// The audit log.
 #[async_trait]
 pub trait AuditLog {
@@ -320,6 +343,7 @@ pub trait Store:
     + ApiKeys
     + Memberships
     + AuditLog
+    + Revocations
     + Maintenance
     + Send
     + std::marker::Sync
@@ -334,6 +358,7 @@ impl<T> Store for T where
         + ApiKeys
         + Memberships
         + AuditLog
+        + Revocations
         + Maintenance
         + Send
         + std::marker::Sync

@@ -12,6 +12,7 @@ mod openapi;
 mod presence;
 mod problem;
 pub(crate) mod request;
+mod revocations;
 mod rooms;
 mod tokens;
 mod users;
@@ -44,6 +45,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(audit::list))
         .routes(routes!(users::put))
         .routes(routes!(tokens::issue))
+        .routes(routes!(revocations::user))
+        .routes(routes!(revocations::token))
         .routes(routes!(rooms::one::one))
         .routes(routes!(rooms::members::put_one, rooms::members::delete_one))
         .routes(routes!(

@@ -61,7 +61,7 @@ pub(super) async fn issue(
     })?;
     let expires_at = state.clock.now().plus(Duration::from_secs(ttl));
     let exp = u64::try_from(expires_at.as_millis() / 1000).unwrap_or(0);
-    let claims = Claims::user(body.user_id, exp);
+    let claims = Claims::user(body.user_id, exp).issued(state.clock.now());
     let token = sign(&claims, secret, &state.config.auth).map_err(|problem| {
         tracing::error!(%problem, "a token could not be signed");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", "The token was not signed")

@@ -1,13 +1,14 @@
 //! Checks and signs tokens.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 
 use super::{
-    Claims, MAX_TOKEN, TokenError,
+    Claims, MAX_TOKEN, Revocations, TokenError,
     jwks::Jwks,
     keys::{self, VerificationKey},
+    revocations,
 };
 use crate::config::Auth;
 
@@ -18,11 +19,17 @@ pub struct TokenVerifier {
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
+    max_life: Duration,
+    revocations: Arc<Revocations>,
 }
 
 impl TokenVerifier {
     /// `dev_secret` is the data directory's own secret, in `--dev`.
-    pub fn new(config: &Auth, dev_secret: Option<&str>) -> anyhow::Result<Self> {
+    pub fn new(
+        config: &Auth,
+        dev_secret: Option<&str>,
+        revocations: Arc<Revocations>,
+    ) -> anyhow::Result<Self> {
         let mut keys = Vec::new();
         for secret in config.jwt_secret.as_deref().into_iter().chain(dev_secret) {
             keys.push(VerificationKey {
@@ -44,11 +51,23 @@ impl TokenVerifier {
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             leeway: config.leeway,
+            max_life: config.max_token_life,
+            revocations,
         })
     }
 
     /// The claims of a token that is signed by one of our keys and holds now.
     pub async fn verify(&self, token: &str) -> Result<Claims, TokenError> {
+        self.standing(self.look_at(token).await?)
+    }
+
+    /// The claims, unless they were taken back.
+    fn standing(&self, claims: Claims) -> Result<Claims, TokenError> {
+        if self.revocations.cover(&claims) { Err(TokenError::Revoked) } else { Ok(claims) }
+    }
+
+    /// The same, also if the token was taken back.
+    pub async fn look_at(&self, token: &str) -> Result<Claims, TokenError> {
         let (kid, algorithm, failure) = match self.try_local(token) {
             Local::Verdict(verdict) => return verdict,
             Local::Undecided { kid, algorithm, failure } => (kid, algorithm, failure),
@@ -63,7 +82,7 @@ impl TokenVerifier {
     /// The verdict, if it can be told without asking another server for keys.
     pub fn verify_locally(&self, token: &str) -> Option<Result<Claims, TokenError>> {
         match self.try_local(token) {
-            Local::Verdict(verdict) => Some(verdict),
+            Local::Verdict(verdict) => Some(verdict.and_then(|claims| self.standing(claims))),
             Local::Undecided { .. } if self.jwks.is_some() => None,
             Local::Undecided { failure, .. } => Some(Err(failure)),
         }
@@ -100,7 +119,7 @@ impl TokenVerifier {
         algorithm: Algorithm,
         key: &DecodingKey,
     ) -> Result<Claims, TokenError> {
-        let claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation(algorithm))
+        let mut claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation(algorithm))
             .map_err(|problem| match problem.kind() {
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid(problem.to_string()),
@@ -109,7 +128,21 @@ impl TokenVerifier {
         if !claims.is_bounded() {
             return Err(TokenError::Invalid("a list of claims is too long".into()));
         }
+        claims.hash = revocations::hash(token);
+        self.end(&mut claims)?;
         Ok(claims)
+    }
+
+    /// No token outlives the longest life that one may have, whatever its `exp`: revocations
+    /// are forgotten then.
+    fn end(&self, claims: &mut Claims) -> Result<(), TokenError> {
+        let Some(issued_at) = claims.iat else { return Ok(()) };
+        claims.exp = claims.exp.min(issued_at.saturating_add(self.max_life.as_secs()));
+        if claims.exp.saturating_add(self.leeway.as_secs()) < jsonwebtoken::get_current_timestamp()
+        {
+            return Err(TokenError::Expired);
+        }
+        Ok(())
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -171,6 +204,7 @@ pub fn sign(claims: &Claims, secret: &str, config: &Auth) -> anyhow::Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::SystemClock;
 
     const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -180,7 +214,8 @@ mod tests {
             audience: audience.map(Into::into),
             ..Auth::default()
         };
-        TokenVerifier::new(&config, None).unwrap()
+        let revocations = Arc::new(Revocations::new(Arc::new(SystemClock)));
+        TokenVerifier::new(&config, None, revocations).unwrap()
     }
 
     fn token(claims: &serde_json::Value, secret: &str, algorithm: Algorithm) -> String {

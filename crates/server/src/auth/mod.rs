@@ -3,12 +3,20 @@
 mod jwks;
 mod jwt;
 mod keys;
+mod revocations;
 
-use serde::{Deserialize, Serialize};
-use tidings_core::{ids::UserId, time::Timestamp};
+use serde::{Deserialize, Deserializer, Serialize};
+use tidings_core::{
+    ids::UserId,
+    revocation::{MAX_JTI, TokenHash},
+    time::Timestamp,
+};
 
 pub use jwt::{TokenVerifier, sign};
 pub use keys::{KeyConfig, check as check_key};
+pub use revocations::Revocations;
+
+use crate::secret::random_hex;
 
 /// Longest token, in bytes.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -22,6 +30,14 @@ pub struct Claims {
     pub sub: UserId,
     /// Seconds since the epoch.
     pub exp: u64,
+    /// When it was issued, in seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    pub iat: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text")]
+    pub jti: Option<String>,
+    /// Of the token that says so.
+    #[serde(skip)]
+    pub hash: TokenHash,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -37,7 +53,25 @@ impl Claims {
     /// A plain user, without any rights beyond the own inbox.
     pub fn user(sub: UserId, exp: u64) -> Self {
         let none = Vec::new;
-        Self { sub, exp, roles: none(), groups: none(), permissions: none(), rooms: none() }
+        Self {
+            sub,
+            exp,
+            iat: None,
+            jti: None,
+            hash: TokenHash::default(),
+            roles: none(),
+            groups: none(),
+            permissions: none(),
+            rooms: none(),
+        }
+    }
+
+    /// For a token of our own: when it is issued, and a name that no other has.
+    #[must_use]
+    pub fn issued(mut self, now: Timestamp) -> Self {
+        self.iat = u64::try_from(now.as_millis() / 1_000).ok();
+        self.jti = Some(random_hex::<16>());
+        self
     }
 
     pub fn expires_at(&self) -> Timestamp {
@@ -53,6 +87,22 @@ impl Claims {
     }
 }
 
+/// Seconds since the epoch, which may have a fraction (RFC 7519 §2). What is no time tells
+/// nothing, as if it were not there.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    // Fractions are cut off, and what is below zero is long ago.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
+    let floor = |seconds: f64| seconds.floor() as u64;
+    Ok(value.as_u64().or_else(|| value.as_f64().map(floor)))
+}
+
+/// A `jti` that is no text, or too long, names nothing.
+fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_str().filter(|text| text.len() <= MAX_JTI).map(str::to_owned))
+}
+
 /// Why a token is not accepted. The text is what a client may know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
@@ -60,6 +110,9 @@ pub enum TokenError {
     Missing,
     #[error("Token expired")]
     Expired,
+    /// It was taken back before its end.
+    #[error("Token revoked")]
+    Revoked,
     /// With the reason, for the log only.
     #[error("Authentication failed")]
     Invalid(String),
@@ -72,6 +125,7 @@ impl TokenError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Expired => "TOKEN_EXPIRED",
+            Self::Revoked => "TOKEN_REVOKED",
             Self::Missing | Self::Invalid(_) => "AUTH_FAILED",
             Self::Unavailable => "AUTH_UNAVAILABLE",
         }
@@ -82,6 +136,7 @@ impl TokenError {
         match self {
             Self::Missing => "no token",
             Self::Expired => "expired",
+            Self::Revoked => "revoked",
             Self::Invalid(reason) => reason,
             Self::Unavailable => "no keys",
         }

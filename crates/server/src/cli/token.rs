@@ -39,9 +39,10 @@ impl Token {
             ),
         };
         let user = UserId::new(&self.user).context("--user")?;
-        let now = SystemClock.now().as_millis() / 1000;
-        let exp = u64::try_from(now.saturating_add(self.ttl.as_secs())).context("--ttl")?;
-        let claims = Claims { roles: self.role, ..Claims::user(user, exp) };
+        let now = SystemClock.now();
+        let seconds = now.as_millis() / 1000;
+        let exp = u64::try_from(seconds.saturating_add(self.ttl.as_secs())).context("--ttl")?;
+        let claims = Claims { roles: self.role, ..Claims::user(user, exp).issued(now) };
         say(sign(&claims, &secret, &config.auth)?);
         Ok(())
     }

@@ -73,6 +73,10 @@ fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {
             need(false, &format!("auth.keys: {problem}"));
         }
     }
+    need(
+        auth.max_token_life >= Duration::from_secs(60),
+        "auth.max_token_life: must be at least 1 minute",
+    );
     need(auth.leeway <= Duration::from_secs(300), "auth.leeway: must be at most 5 minutes");
 }
 

@@ -108,6 +108,9 @@ pub struct Auth {
     pub issuer: Option<String>,
     /// The `aud` that every token must carry.
     pub audience: Option<String>,
+    /// No token holds for longer after its `iat`, whatever its `exp`.
+    #[serde(with = "duration")]
+    pub max_token_life: Duration,
     /// Tolerated difference between clocks.
     #[serde(with = "duration")]
     pub leeway: Duration,
@@ -123,6 +126,7 @@ impl Default for Auth {
             jwks_grace: Duration::from_secs(15 * 60),
             issuer: None,
             audience: None,
+            max_token_life: DAY.saturating_mul(366),
             leeway: Duration::from_secs(5),
         }
     }

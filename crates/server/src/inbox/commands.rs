@@ -12,7 +12,11 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use super::{events, open::Since, session::InboxSession};
+use super::{
+    events,
+    open::Since,
+    session::{InboxSession, REVOKED},
+};
 use crate::{auth::TokenError, limiter::Bucket, presence, rooms, security, state::AppState};
 
 /// Why a command was not carried out.
@@ -304,6 +308,10 @@ async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Ans
     }
     let expires_at = claims.expires_at();
     session.renew(claims);
+    if state.revocations.cover(&session.claims()) {
+        // Since the token was looked at; whoever closes those concerned saw the old one.
+        session.dismiss(REVOKED.0, REVOKED.1);
+    }
     if let Err(problem) = rooms::decide_again(state, session, rooms::Which::Renewed).await {
         // Memberships are kept, and looked at again within the minute.
         tracing::warn!(%problem, "memberships could not be read for a renewed token");

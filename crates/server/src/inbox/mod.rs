@@ -18,3 +18,4 @@ pub use plain::PlainInbox;
 pub use publisher::{Publisher, channel as publisher_channel};
 pub use repair::repair;
 pub use session::InboxSession;
+pub(crate) use session::REVOKED;

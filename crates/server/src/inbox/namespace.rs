@@ -15,7 +15,7 @@ use super::{
     commands::{self, CommandError, SinceArg},
     events,
     open::{self, OpenRequest, Since},
-    session::InboxSession,
+    session::{InboxSession, REVOKED},
 };
 use crate::{
     auth::{Claims, TokenError},
@@ -205,6 +205,10 @@ impl Namespace for InboxNamespace {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
             displaced.dismiss("CONNECTION_LIMIT", message);
+        }
+        if self.state.revocations.cover(&session.claims()) {
+            // Since its token was looked at: whoever closes those concerned did not see it yet.
+            session.dismiss(REVOKED.0, REVOKED.1);
         }
         self.state.metrics.connection_opened();
         log_opened(session);

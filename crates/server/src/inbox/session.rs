@@ -74,10 +74,14 @@ pub(super) trait Delivery {
     fn sent(&self, change: &InboxChange);
 }
 
+/// Code and message for a device whose token was taken back.
+pub(crate) const REVOKED: (&str, &str) = ("TOKEN_REVOKED", "Token revoked");
+
 /// Close codes of plain WebSockets (RFC 6455 §7.4.2: 4000–4999 are the application's).
 fn close_code(code: &str) -> u16 {
     match code {
         "TOKEN_EXPIRED" => 4401,
+        "TOKEN_REVOKED" => 4403,
         "IDLE" => 4408,
         "CONNECTION_LIMIT" => 4409,
         _ => 4400,

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal};
+use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal, signal::NodeSignal};
 
 use super::RoomHub;
-use crate::inbox::InboxHub;
+use crate::{auth::Revocations, inbox::InboxHub};
 
 pub struct NodeSink {
     pub inboxes: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
+    pub revocations: Arc<Revocations>,
 }
 
 impl BusSink for NodeSink {
@@ -19,5 +20,11 @@ impl BusSink for NodeSink {
 
     fn receive_room(&self, signal: Arc<RoomSignal>) {
         self.rooms.receive(signal);
+    }
+
+    fn receive_signal(&self, signal: Arc<NodeSignal>) {
+        match &*signal {
+            NodeSignal::Revoked(revocation) => self.revocations.add([revocation.clone()]),
+        }
     }
 }

@@ -8,6 +8,7 @@ mod gaps;
 mod presence;
 mod retention;
 mod retractions;
+mod revocations;
 mod rooms;
 mod sessions;
 
@@ -23,6 +24,8 @@ use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
 
 pub use presence::{sweep as sweep_presence, tick as tell_presence};
+pub(crate) use revocations::load as load_revocations;
+pub use revocations::reload as reload_revocations;
 pub use rooms::tick as look_at_memberships;
 
 /// Users whose devices miss something.
@@ -50,6 +53,14 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
         presence::sweep(&state, state.clock.now()).await
     });
     loops.spawn(presence::write(state.clone()));
+    every(&mut loops, state, revocations::PAUSE, revocations::reload);
+    every_or_when(
+        &mut loops,
+        state,
+        revocations::PAUSE,
+        |state| Some(&state.revocations.added),
+        revocations::tick,
+    );
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();

@@ -17,6 +17,7 @@ pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
         announcements: now.minus(keep.announcements),
     };
     while state.store.prune(before, LIMIT).await? > 0 {}
+    while state.store.purge_revocations(now, LIMIT).await? > 0 {}
     while state.store.purge_audit(now.minus(keep.audit), LIMIT).await? > 0 {}
     Ok(())
 }

@@ -38,6 +38,7 @@ mod presence_api;
 mod presence_devices;
 mod recovery;
 mod requests;
+mod revocations;
 mod rooms;
 mod rooms_api;
 mod send;

@@ -251,6 +251,12 @@ async fn answers_are_as_described() {
     check.check(&api, delete, &path, None).await.json(202);
 
     check_rooms(&mut check, &api).await;
+    let (user, token) = ("post /users/{id}/revoke", "post /tokens/revoke");
+    check.check(&api, user, "/users/carol/revoke", Some(json!({ "reason": "r" }))).await.json(200);
+    check.check(&api, user, "/users/carol/revoke", Some(json!({ "x": 1 }))).await;
+    let body = Some(json!({ "jti": "j", "exp": 9_999_999_999_u64 }));
+    check.check(&api, token, "/tokens/revoke", body).await.json(200);
+    check.check(&api, token, "/tokens/revoke", Some(json!({}))).await;
     // Each kind of entry: with a room, a target, a user, details.
     let log = check.check(&api, "get /audit", "/audit?limit=100", None).await.json(200);
     assert!(log["entries"].as_array().is_some_and(|entries| entries.len() > 3), "{log}");

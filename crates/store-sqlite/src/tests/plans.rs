@@ -9,7 +9,7 @@ use tidings_core::{
 use super::Bench;
 use crate::{
     acknowledge, announcements, audience, audit, change, dedupe, inboxes, maintenance, messages,
-    open, page, prune, removal, retraction, sync, watermark,
+    open, page, prune, removal, retraction, revocations, sync, watermark,
 };
 
 const FILL: &str = "
@@ -86,6 +86,8 @@ fn check_upkeep(conn: &Connection) {
         ("clear", watermark::UP_TO, "PRIMARY KEY (inbox=? AND archived=? AND seq<?)"),
         ("deliver", acknowledge::DELIVER, "(inbox=? AND archived=? AND seq>? AND seq<?)"),
         ("old audit entries", audit::PURGE, "SEARCH audit_log USING PRIMARY KEY (id<?)"),
+        ("ended revocations", revocations::PURGE, "INDEX revocations_end (ends_at<?)"),
+        ("new revocations", revocations::SINCE, "INDEX revocations_new (revoked_at>?)"),
         ("states", inboxes::STATES, "INDEX sqlite_autoindex_inboxes_1 (user_id=?)"),
     ] {
         let plan = plan(conn, query);

@@ -28,6 +28,7 @@ pub mod prune;
 pub mod read_all;
 pub mod retraction;
 pub mod rev_at;
+pub mod revocations;
 pub mod sync;
 pub mod users;
 mod world;
@@ -188,6 +189,12 @@ macro_rules! store_conformance {
                 a_key_is_found_by_its_hash_until_revoked,
                 keys_are_listed_the_oldest_first,
                 an_id_is_used_once,
+            }
+            revocations {
+                what_is_revoked_is_kept,
+                of_two_for_the_same_the_later_holds,
+                only_so_many_stand_at_once,
+                ended_ones_are_removed_in_batches,
             }
             audit {
                 entries_are_listed_newest_first_by_cursor,

@@ -10,6 +10,7 @@ use tidings_core::{
     inbox::InboxChange,
     ports::{Bus, BusError, BusSink},
     room::{RoomName, RoomSignal},
+    signal::NodeSignal,
 };
 use tidings_server::server::JoinBus;
 
@@ -78,5 +79,13 @@ impl Bus for End {
 
     fn unsubscribe_room(&self, room: &RoomName) {
         self.bus.unsubscribe_room(room);
+    }
+
+    async fn publish_to_nodes(&self, signal: &Arc<NodeSignal>) -> Result<(), BusError> {
+        if self.losing.load(Ordering::SeqCst) {
+            self.lost.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.bus.publish_to_nodes(signal).await
     }
 }
