@@ -12,14 +12,28 @@ use tidings_core::{
     ids::UserId,
     inbox::InboxChange,
     ports::{Bus, BusError, BusSink},
-    room::{RoomName, RoomSignal},
+    room::{Epoch, Histories, History, Past, Position, RoomEvent, RoomName, RoomSignal},
     signal::NodeSignal,
+    time::Timestamp,
 };
 
 /// What the nodes of one process have in common.
-#[derive(Default)]
 pub struct MemoryBroker {
     nodes: RwLock<Vec<Arc<Node>>>,
+    /// Locked while an event of them is delivered, so that events come in the order of their positions.
+    histories: Mutex<Histories>,
+}
+
+/// What all rooms together remember, at most, in bytes.
+const MAX_HISTORY: usize = 64 << 20;
+/// What an event takes beside its data.
+const EVENT_COST: usize = 256;
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        let histories = Histories::new(Epoch(rand::random()), MAX_HISTORY);
+        Self { nodes: RwLock::default(), histories: Mutex::new(histories) }
+    }
 }
 
 struct Node {
@@ -70,6 +84,15 @@ impl MemoryBroker {
     }
 }
 
+impl MemoryBroker {
+    fn deliver(&self, signal: &Arc<RoomSignal>) {
+        let nodes = self.nodes.read();
+        for node in nodes.iter().filter(|node| node.rooms.contains(signal.room())) {
+            node.sink.receive_room(Arc::clone(signal));
+        }
+    }
+}
+
 impl Drop for MemoryBus {
     fn drop(&mut self) {
         self.broker.nodes.write().retain(|node| !Arc::ptr_eq(node, &self.node));
@@ -98,10 +121,21 @@ impl Bus for MemoryBus {
     }
 
     async fn publish_room(&self, signal: &Arc<RoomSignal>) -> Result<(), BusError> {
-        let nodes = self.broker.nodes.read();
-        for node in nodes.iter().filter(|node| node.rooms.contains(signal.room())) {
-            node.sink.receive_room(Arc::clone(signal));
-        }
+        let RoomSignal::Event(event) = &**signal else {
+            self.broker.deliver(signal);
+            return Ok(());
+        };
+        let Some(limits) = event.history.filter(|_| !event.volatile) else {
+            self.broker.deliver(signal);
+            return Ok(());
+        };
+        let mut histories = self.broker.histories.lock();
+        let position = Some(histories.advance());
+        let bytes = EVENT_COST + event.name.len() + event.data.get().len();
+        let at = event.at;
+        let signal = Arc::new(RoomSignal::Event(RoomEvent { position, ..event.clone() }));
+        histories.keep(Arc::clone(&signal), bytes, limits, at);
+        self.broker.deliver(&signal);
         Ok(())
     }
 
@@ -119,6 +153,16 @@ impl Bus for MemoryBus {
             node.sink.receive_signal(Arc::clone(signal));
         }
         Ok(())
+    }
+
+    async fn room_past(
+        &self,
+        room: &RoomName,
+        since: Option<Position>,
+        limits: History,
+        now: Timestamp,
+    ) -> Result<Past, BusError> {
+        Ok(self.broker.histories.lock().since(room, since, limits, now))
     }
 }
 

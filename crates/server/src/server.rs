@@ -29,7 +29,7 @@ use crate::{
     metrics::Metrics,
     playground,
     presence::PresenceHub,
-    rooms::{EventTypes, NodeSink, RoomHub},
+    rooms::{EventLog, EventTypes, NodeSink, RoomHub},
     secret,
     state::{AppState, Shared},
     workers,
@@ -257,7 +257,8 @@ fn state(
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
-    let (rooms, lost) = RoomHub::new();
+    let event_types = EventTypes::new(&config.events).map_err(anyhow::Error::msg)?;
+    let (rooms, lost) = RoomHub::new(&event_types);
     let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
     let sink = NodeSink {
         inboxes: Arc::clone(&hub),
@@ -274,7 +275,8 @@ fn state(
         rooms,
         presence: PresenceHub::new(&config.presence),
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
-        event_types: EventTypes::new(&config.events).map_err(anyhow::Error::msg)?,
+        event_types,
+        event_log: EventLog::new(config.log.room_events),
         tokens: TokenVerifier::new(&config.auth, secret.as_deref(), Arc::clone(&revocations))?,
         revocations,
         signing_secret: secret,

@@ -19,7 +19,7 @@ use crate::{
     limiter::Limiters,
     metrics::Metrics,
     presence::PresenceHub,
-    rooms::{EventTypes, RoomHub},
+    rooms::{EventLog, EventTypes, RoomHub},
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
@@ -37,6 +37,8 @@ pub struct Shared {
     pub presence: PresenceHub,
     pub room_kinds: RoomCatalog,
     pub event_types: EventTypes,
+    /// Live events in the log.
+    pub event_log: EventLog,
     pub tokens: TokenVerifier,
     pub revocations: Arc<Revocations>,
     /// Signs the tokens that the server itself issues, if it has a shared secret.

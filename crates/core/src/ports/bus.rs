@@ -5,8 +5,9 @@ use async_trait::async_trait;
 use crate::{
     ids::UserId,
     inbox::InboxChange,
-    room::{RoomName, RoomSignal},
+    room::{History, Past, Position, RoomName, RoomSignal},
     signal::NodeSignal,
+    time::Timestamp,
 };
 
 /// The bus is away or refuses. Never fatal: it carries hints, the store has the truth.
@@ -31,6 +32,7 @@ pub trait Bus: Send + Sync + 'static {
     /// Gives one subscription back. Changes may still come for a while.
     fn unsubscribe(&self, user: &UserId);
 
+    /// An event with a history is given its position and kept, then published.
     async fn publish_room(&self, signal: &Arc<RoomSignal>) -> Result<(), BusError>;
 
     /// Returns when signals of this room that are published from now on will reach the sink.
@@ -41,6 +43,16 @@ pub trait Bus: Send + Sync + 'static {
 
     /// To every node, also this one, whatever it subscribed to.
     async fn publish_to_nodes(&self, signal: &Arc<NodeSignal>) -> Result<(), BusError>;
+
+    /// What a room remembers for somebody who has heard it up to `since`. Whatever comes to the sink after this was
+    /// called is in the answer or has a position above that of the answer.
+    async fn room_past(
+        &self,
+        room: &RoomName,
+        since: Option<Position>,
+        limits: History,
+        now: Timestamp,
+    ) -> Result<Past, BusError>;
 }
 
 /// Where a node's bus delivers what it hears. Must not block.

@@ -8,8 +8,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::RoomName;
-use crate::ids::UserId;
+use super::{History, Position, RoomName};
+use crate::{ids::UserId, time::Timestamp};
 
 /// Longest name of an event, in bytes.
 pub const MAX_EVENT_NAME: usize = 64;
@@ -82,6 +82,11 @@ pub struct RoomEvent {
     pub except: Except,
     /// Not worth waiting for: clients with a backlog are left out.
     pub volatile: bool,
+    pub at: Timestamp,
+    /// How long the room remembers it.
+    pub history: Option<History>,
+    /// Its place among what the room remembers, given by the bus.
+    pub position: Option<Position>,
 }
 
 /// Those with a role (`*`: everybody), and the fields that they may see (`*`: all).
@@ -141,6 +146,9 @@ mod tests {
             audiences: audiences.iter().map(audience).collect(),
             except: Except::default(),
             volatile: false,
+            at: Timestamp::EPOCH,
+            history: None,
+            position: None,
         }
     }
 

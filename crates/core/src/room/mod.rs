@@ -4,7 +4,9 @@
 mod access;
 mod catalog;
 mod event;
+mod filter;
 mod glob;
+mod history;
 
 use std::fmt;
 
@@ -13,9 +15,12 @@ use serde::Serialize;
 pub use access::{AccessClaims, Grant, Refusal, Verdict, decide};
 pub use catalog::{History, RoomCatalog, RoomKind, Rule, WhenDown};
 pub use event::{
-    Audience, Except, InvalidEventName, MAX_AUDIENCES, RoomEvent, RoomSignal, check_event_name,
+    Audience, Except, InvalidEventName, MAX_AUDIENCES, MAX_EVENT_NAME, RoomEvent, RoomSignal,
+    check_event_name,
 };
+pub use filter::{EventFilter, InvalidFilter};
 pub use glob::matches as glob_matches;
+pub use history::{Epoch, Histories, Past, Position};
 
 use crate::ids::{InvalidId, RoomId, UserId};
 

@@ -166,7 +166,11 @@ fn check_rooms(config: &Config, need: &mut impl FnMut(bool, &str)) {
             !kind.ask_application,
             ".ask_application: this version does not ask the application; leave it out",
         );
-        need(kind.history.is_none(), ".history: this version keeps none; leave it out");
+        let fine = kind.history.is_none_or(|history| {
+            (1..=1_000).contains(&history.messages)
+                && (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&history.age)
+        });
+        need(fine, ".history: messages must be between 1 and 1000, age between 1s and 24h");
     }
 }
 

@@ -347,6 +347,8 @@ pub struct Log {
     /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidings_gateway=debug`.
     pub level: String,
     pub format: LogFormat,
+    /// Log what is said in rooms, shortened and without secrets: for debugging.
+    pub room_events: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -358,7 +360,7 @@ pub enum LogFormat {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Json }
+        Self { level: "info".into(), format: LogFormat::Json, room_events: false }
     }
 }
 

@@ -13,7 +13,6 @@ mod session;
 
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
-pub(crate) use namespace::session_of;
 pub use plain::PlainInbox;
 pub use publisher::{Publisher, channel as publisher_channel};
 pub use repair::repair;

@@ -184,7 +184,7 @@ impl Namespace for InboxNamespace {
             return Err(());
         }
         let rooms = rooms::authorise(&self.state, session, &left).await;
-        let names = rooms.names(&session.user);
+        let names = rooms.names(session);
         let rev = returning.mark().map(Rev);
         *attached.resumed.lock() = Some(Resumed { rooms, rev });
         Ok(names)

@@ -98,5 +98,8 @@ pub(super) fn typing(
         except: Except { users: vec![user.clone()], sockets: Vec::new() },
         // Who misses the end would see somebody type for ever.
         volatile: starts,
+        at: now,
+        history: None,
+        position: None,
     }))
 }

@@ -5,7 +5,12 @@ use tidings_core::{
     room::{Grant, RoomName, Verdict},
 };
 
-use super::{access, events::Left, join::expel};
+use super::{
+    access,
+    events::Left,
+    join::{expel, own_room},
+    lens::room_of_viewer,
+};
 use crate::{inbox::InboxSession, state::AppState};
 
 /// Which of a connection's rooms are decided about again, and why.
@@ -42,6 +47,9 @@ pub(crate) async fn decide_again(
             None => by_membership.push((room, grant)),
         }
     }
+    if matches!(which, Which::Renewed) {
+        see_again(state, session);
+    }
     let rooms: Vec<RoomName> = by_membership.iter().map(|(room, _)| room.clone()).collect();
     let answer = access::by_membership(state, &claims, &rooms).await;
     for (n, (room, before)) in by_membership.into_iter().enumerate() {
@@ -60,4 +68,22 @@ pub(crate) async fn decide_again(
         }
     }
     answer.map(|_| ())
+}
+
+/// Roles have changed, and with them what may be seen.
+fn see_again(state: &AppState, session: &InboxSession) {
+    let viewer = state.rooms.viewers.of(&session.claims().roles);
+    let before = session.rooms.see_as(viewer.clone());
+    if before == viewer {
+        return;
+    }
+    let joined = session.rooms.all().into_iter().map(|(room, _)| room.to_string());
+    for room in joined.chain([own_room(&session.user)]) {
+        if let Some(before) = &before {
+            session.socket.leave(&room_of_viewer(&room, before));
+        }
+        if let Some(viewer) = &viewer {
+            session.socket.join(&room_of_viewer(&room, viewer));
+        }
+    }
 }

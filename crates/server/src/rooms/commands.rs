@@ -2,10 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tidings_core::ids::MAX_ID_LEN;
+use tidings_core::{
+    ids::MAX_ID_LEN,
+    room::{EventFilter, Position},
+};
 
 use super::{
-    join::{self, RoomError},
+    join::{self, Joined, RoomError, Wish},
     message,
 };
 use crate::{
@@ -36,28 +39,40 @@ pub(crate) async fn run(
 /// Most rooms in one command: the answer, an entry for each, has to find room in a send buffer.
 const MAX_ROOMS: usize = 1_000;
 
-type Names = Result<Vec<String>, CommandError>;
+type Wishes = Result<Vec<Wish>, CommandError>;
 
-async fn enter(state: &AppState, session: &InboxSession, names: Names) -> Answer {
-    let names = names?;
-    let outcomes = join::join(state, session, &names).await;
-    Ok(answer(&names, &outcomes))
+async fn enter(state: &AppState, session: &InboxSession, wishes: Wishes) -> Answer {
+    let wishes = wishes?;
+    let outcomes = join::join(state, session, &wishes).await;
+    let names = wishes.iter().map(|wish| wish.name.as_str());
+    Ok(answer(names.zip(outcomes)))
 }
 
-async fn exit(state: &AppState, session: &InboxSession, names: Names) -> Answer {
-    let names = names?;
+/// What is wished for beside the names is of no matter here.
+async fn exit(state: &AppState, session: &InboxSession, wishes: Wishes) -> Answer {
+    let names: Vec<String> = wishes?.into_iter().map(|wish| wish.name).collect();
     let outcomes = join::leave(state, session, &names).await;
-    Ok(answer(&names, &outcomes))
+    let outcomes = outcomes.into_iter().map(|outcome| outcome.map(|()| None));
+    Ok(answer(names.iter().map(String::as_str).zip(outcomes)))
 }
 
 /// One entry for each room, in their order; `error` is the first one's.
-fn answer(names: &[String], outcomes: &[Result<(), RoomError>]) -> Value {
+fn answer<'a>(outcomes: impl Iterator<Item = (&'a str, Result<Joined, RoomError>)>) -> Value {
     let mut first = None;
-    let mut rooms = Vec::with_capacity(names.len());
-    for (name, outcome) in names.iter().zip(outcomes) {
+    let mut rooms = Vec::new();
+    for (name, outcome) in outcomes {
         let name: String = name.chars().take(MAX_ID_LEN).collect();
         rooms.push(match outcome {
-            Ok(()) => json!({ "room": name, "ok": true }),
+            Ok(returned) => {
+                let mut entry = json!({ "room": name, "ok": true });
+                let returned = returned.and_then(|returned| serde_json::to_value(returned).ok());
+                if let (Some(entry), Some(Value::Object(returned))) =
+                    (entry.as_object_mut(), returned)
+                {
+                    entry.extend(returned);
+                }
+                entry
+            }
             Err(problem) => {
                 let (code, message) = (problem.code(), problem.to_string());
                 first.get_or_insert_with(
@@ -79,7 +94,6 @@ fn answer(names: &[String], outcomes: &[Result<(), RoomError>]) -> Value {
 enum Rooms {
     One(String),
     Several(Vec<String>),
-    Named(NamedRooms),
 }
 
 #[derive(Deserialize)]
@@ -88,13 +102,26 @@ struct NamedRooms {
     room: Option<String>,
     #[serde(default)]
     rooms: Vec<String>,
+    /// The events to hear, in each of them.
+    events: Option<EventFilter>,
+    /// Up to where `room` was heard.
+    since: Option<Position>,
 }
 
-fn rooms(arg: Option<&RawValue>) -> Names {
-    let rooms = match parse::<Rooms>(arg)? {
-        Rooms::One(room) => vec![room],
-        Rooms::Several(rooms) => rooms,
-        Rooms::Named(NamedRooms { room, rooms }) => room.into_iter().chain(rooms).collect(),
+fn rooms(arg: Option<&RawValue>) -> Wishes {
+    let wish = |name| Wish { name, events: None, since: None };
+    // Tried as one of several shapes, an object would not tell which of its fields is wrong.
+    let is_object = arg.is_some_and(|arg| arg.get().trim_start().starts_with('{'));
+    let rooms: Vec<Wish> = if is_object {
+        let NamedRooms { room, rooms, events, since } = parse(arg)?;
+        let first = room.into_iter().map(|name| (name, since));
+        let all = first.chain(rooms.into_iter().map(|name| (name, None)));
+        all.map(|(name, since)| Wish { name, events: events.clone(), since }).collect()
+    } else {
+        match parse::<Rooms>(arg)? {
+            Rooms::One(room) => vec![wish(room)],
+            Rooms::Several(rooms) => rooms.into_iter().map(wish).collect(),
+        }
     };
     match rooms.len() {
         0 => Err(CommandError::new("INVALID", "room: is missing")),
@@ -120,7 +147,7 @@ struct NamedThread {
     id: String,
 }
 
-fn thread(arg: Option<&RawValue>) -> Names {
+fn thread(arg: Option<&RawValue>) -> Wishes {
     let (Thread::Bare(id) | Thread::Named(NamedThread { id })) = parse(arg)?;
-    Ok(vec![format!("thread:{id}")])
+    Ok(vec![Wish { name: format!("thread:{id}"), events: None, since: None }])
 }

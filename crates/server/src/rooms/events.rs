@@ -1,9 +1,11 @@
 //! The events that the server sends about rooms.
 
+use serde::Serialize;
 use serde_json::json;
 use tidings_core::room::RoomName;
 use tidings_gateway::Frame;
 
+use super::history::Return;
 use crate::inbox::events::event;
 
 /// Why somebody is no longer in a room, who did not ask to leave.
@@ -22,8 +24,15 @@ impl Left {
     }
 }
 
-pub(super) fn joined(room: &RoomName) -> Frame {
-    event("room:joined", &json!({ "room": room }))
+#[derive(Serialize)]
+struct Joined<'a> {
+    room: &'a RoomName,
+    #[serde(flatten)]
+    returned: Option<&'a Return>,
+}
+
+pub(super) fn joined(room: &RoomName, returned: Option<&Return>) -> Frame {
+    event("room:joined", &Joined { room, returned })
 }
 
 pub(super) fn left(room: &RoomName, reason: Option<Left>) -> Frame {

@@ -11,13 +11,18 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tidings_core::{
     ids::UserId,
-    room::{RoomEvent, RoomName, RoomSignal},
+    room::{EventFilter, RoomEvent, RoomName, RoomSignal},
 };
 use tidings_gateway::{Frame, Gateway, Target};
 use tokio::sync::mpsc;
 
-use super::join::own_room;
-use crate::inbox::{InboxSession, session_of};
+use super::{
+    EventTypes,
+    history::{Holds, frame},
+    join::own_room,
+    lens::{Filters, Viewers, room_of_filter, room_of_viewer},
+};
+use crate::inbox::InboxSession;
 
 /// Lost memberships that may wait to be looked at; beyond that all are looked at.
 const WAITING: usize = 1_024;
@@ -30,6 +35,9 @@ pub struct RoomHub {
     rooms: Mutex<HashMap<RoomName, BTreeMap<UserId, usize>>>,
     lost: mpsc::Sender<Arc<RoomSignal>>,
     overrun: AtomicBool,
+    pub(super) viewers: Viewers,
+    pub(super) filters: Filters,
+    pub(super) holds: Holds,
 }
 
 /// Who is in a room of this node.
@@ -44,13 +52,16 @@ pub(super) struct Full;
 
 impl RoomHub {
     /// The receiver hears of memberships that were lost.
-    pub fn new() -> (Arc<Self>, mpsc::Receiver<Arc<RoomSignal>>) {
+    pub fn new(types: &EventTypes) -> (Arc<Self>, mpsc::Receiver<Arc<RoomSignal>>) {
         let (lost, receiver) = mpsc::channel(WAITING);
         let hub = Self {
             gateway: RwLock::default(),
             rooms: Mutex::default(),
             lost,
             overrun: AtomicBool::new(false),
+            viewers: Viewers::new(types.roles()),
+            filters: Filters::default(),
+            holds: Holds::default(),
         };
         (Arc::new(hub), receiver)
     }
@@ -75,6 +86,7 @@ impl RoomHub {
         &self,
         session: &InboxSession,
         room: &RoomName,
+        filter: Option<&EventFilter>,
         most: usize,
     ) -> Result<(), Full> {
         let mut rooms = self.rooms.lock();
@@ -86,13 +98,36 @@ impl RoomHub {
         }
         let users = rooms.entry(room.clone()).or_default();
         *users.entry(session.user.clone()).or_default() += 1;
-        session.socket.join(room.as_str());
+        self.listen(session, room.as_str(), filter);
         Ok(())
     }
 
-    pub(super) fn leave(&self, session: &InboxSession, room: &RoomName) {
+    /// Joins the rooms of the gateway for one of ours.
+    pub(super) fn listen(&self, session: &InboxSession, room: &str, filter: Option<&EventFilter>) {
+        for name in gateway_rooms(session, room, filter) {
+            session.socket.join(&name);
+        }
+    }
+
+    pub(super) fn unlisten(
+        &self,
+        session: &InboxSession,
+        room: &str,
+        filter: Option<&EventFilter>,
+    ) {
+        for name in gateway_rooms(session, room, filter) {
+            session.socket.leave(&name);
+        }
+    }
+
+    pub(super) fn leave(
+        &self,
+        session: &InboxSession,
+        room: &RoomName,
+        filter: Option<&EventFilter>,
+    ) {
         let mut rooms = self.rooms.lock();
-        session.socket.leave(room.as_str());
+        self.unlisten(session, room.as_str(), filter);
         let Some(users) = rooms.get_mut(room) else { return };
         if let Some(connections) = users.get_mut(&session.user) {
             *connections -= 1;
@@ -116,7 +151,11 @@ impl RoomHub {
     /// Takes what came from the bus.
     pub(super) fn receive(&self, signal: Arc<RoomSignal>) {
         match &*signal {
-            RoomSignal::Event(event) => self.emit(event),
+            // What the room remembers comes in the order of its positions.
+            RoomSignal::Event(event) if event.position.is_some() => {
+                self.holds.say(&signal, |left_out| self.emit(event, left_out));
+            }
+            RoomSignal::Event(event) => self.emit(event, &[]),
             RoomSignal::MembershipLost { .. } => {
                 if self.lost.try_send(signal).is_err() {
                     self.overrun.store(true, Ordering::Relaxed);
@@ -130,31 +169,43 @@ impl RoomHub {
         self.overrun.swap(false, Ordering::Relaxed)
     }
 
-    fn emit(&self, event: &RoomEvent) {
+    fn emit(&self, event: &RoomEvent, left_out: &[String]) {
         let Some(gateway) = self.gateway() else { return };
         // A user's connections are all in the user's own room.
         let own_rooms = event.except.users.iter().map(own_room);
-        let except: Vec<String> = own_rooms.chain(event.except.sockets.iter().cloned()).collect();
-        let except: Vec<&str> = except.iter().map(String::as_str).collect();
-        let rooms = [event.room.as_str()];
-        let recipients = gateway.to("/", Target::rooms(&rooms).except(&except));
-        if event.audiences.is_empty() && !event.volatile {
-            recipients.emit(&Frame::event(&event.name, &[event.data.get()]));
-            return;
+        let mut except: Vec<String> =
+            own_rooms.chain(event.except.sockets.iter().cloned()).collect();
+        except.extend(self.filters.deaf_to(event));
+        except.extend_from_slice(left_out);
+        if event.audiences.is_empty() {
+            let frame = frame(event, event.data.get());
+            return send(&gateway, &[event.room.to_string()], &except, event.volatile, &frame);
         }
-        // Encoded once for each audience that is there.
-        let mut frames: HashMap<u64, Option<Frame>> = HashMap::new();
-        for socket in recipients.sockets() {
-            if event.volatile && socket.send_queue_bytes() > 0 {
-                continue;
-            }
-            let Some(session) = session_of(&socket) else { continue };
-            let audience = event.audience(&session.claims().roles);
-            let encode = || Some(Frame::event(&event.name, &[&event.view(audience)?]));
-            if let Some(frame) = frames.entry(audience).or_insert_with(encode) {
-                // Who cannot take it misses it: room events are at most once.
-                let _ = socket.emit(frame);
+        // Encoded once for each view that somebody has; who has none does not hear of it.
+        for (audience, rooms) in self.viewers.views(event) {
+            if let Some(view) = event.view(audience) {
+                send(&gateway, &rooms, &except, event.volatile, &frame(event, &view));
             }
         }
     }
+}
+
+/// The rooms of the gateway that a connection has for one of ours: that of everybody, and those of who sees alike.
+pub(super) fn gateway_rooms(
+    session: &InboxSession,
+    room: &str,
+    filter: Option<&EventFilter>,
+) -> impl Iterator<Item = String> {
+    let viewer = session.rooms.viewer().map(|viewer| room_of_viewer(room, &viewer));
+    let filter = filter.map(|filter| room_of_filter(room, filter));
+    [Some(room.to_owned()), viewer, filter].into_iter().flatten()
+}
+
+/// Who cannot take it misses it: room events are at most once.
+fn send(gateway: &Gateway, rooms: &[String], except: &[String], volatile: bool, frame: &Frame) {
+    let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
+    let except: Vec<&str> = except.iter().map(String::as_str).collect();
+    let recipients = gateway.to("/", Target::rooms(&rooms).except(&except));
+    let recipients = if volatile { recipients.volatile() } else { recipients };
+    recipients.emit(frame);
 }

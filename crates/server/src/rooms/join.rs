@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use tidings_core::{
     ids::UserId,
-    room::{Grant, InvalidRoom, Refusal, RoomKind, RoomName, Verdict},
+    room::{EventFilter, Grant, InvalidRoom, Position, Refusal, RoomKind, RoomName, Verdict},
 };
 
 use super::{
     access,
     events::{self, Left},
+    history::{self, Return},
+    lens::room_of_filter,
     subscription::Subscription,
 };
 use crate::{auth::Claims, inbox::InboxSession, security, state::AppState};
@@ -29,6 +31,8 @@ pub(super) enum RoomError {
     Full,
     #[error("a connection may be in no more rooms")]
     TooMany,
+    #[error("others in the room have too many different filters; join without one")]
+    TooManyFilters,
     #[error("it cannot be told now whether you may join; try again")]
     Unavailable,
 }
@@ -42,6 +46,7 @@ impl RoomError {
             Self::Forbidden(_) | Self::Own => "FORBIDDEN",
             Self::Full => "ROOM_FULL",
             Self::TooMany => "TOO_MANY_ROOMS",
+            Self::TooManyFilters => "TOO_MANY_FILTERS",
         }
     }
 }
@@ -50,10 +55,11 @@ impl RoomError {
 pub(crate) async fn open(state: &AppState, session: &InboxSession) {
     state.presence.connect(session, state.clock.now());
     if let Ok(own) = RoomName::of_user(&session.user) {
-        session.rooms.own(Some(Subscription::open(state, &own).await));
+        session.rooms.own(Subscription::open(state, &own, None).await.ok());
     }
+    session.rooms.see_as(state.rooms.viewers.of(&session.claims().roles));
     // Also that of a user whose name is too long for a room: it can be left out by it.
-    session.socket.join(&own_room(&session.user));
+    state.rooms.listen(session, &own_room(&session.user), None);
 }
 
 /// The room that all connections of a user are in, from their beginning to their end.
@@ -75,39 +81,58 @@ pub(crate) fn close(state: &AppState, session: &InboxSession) {
     session.rooms.own(None);
 }
 
+/// A room that a client wants to be in.
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) name: String,
+    /// The events that it wants to hear; `None`: all.
+    pub(super) events: Option<EventFilter>,
+    /// Up to where it has heard the room, if the room remembers.
+    pub(super) since: Option<Position>,
+}
+
+/// In the room; how it came back, if the room remembers.
+pub(super) type Joined = Option<Return>;
+
 /// Joins rooms; one outcome for each, in order.
 pub(super) async fn join(
     state: &AppState,
     session: &InboxSession,
-    names: &[String],
-) -> Vec<Result<(), RoomError>> {
+    wishes: &[Wish],
+) -> Vec<Result<Joined, RoomError>> {
     let _turn = session.rooms.turn().await;
     let claims = session.claims();
     let most = state.config.limits.rooms_per_connection;
-    let mut outcomes = Vec::with_capacity(names.len());
-    // The places in `outcomes` of rooms whose members the store knows.
+    let mut outcomes = Vec::with_capacity(wishes.len());
+    // Rooms whose members the store knows, and their places in `outcomes`.
     let mut undecided = Vec::new();
-    for (n, name) in names.iter().enumerate() {
+    for (n, wish) in wishes.iter().enumerate() {
         // Nobody is in more rooms than that: so many questions are enough too.
         if n >= most {
             outcomes.push(Err(RoomError::TooMany));
             continue;
         }
-        match look(state, session, &claims, name) {
-            Look::Done(outcome) => outcomes.push(outcome),
-            Look::Granted(room, kind, grant) => {
-                let subscription = Subscription::open(state, &room).await;
-                outcomes.push(enter(state, session, room, kind, grant, subscription));
-            }
-            Look::Undecided(room, kind) => {
-                // First the bus, then the store: a loss in between is heard of.
-                let subscription = Subscription::open(state, &room).await;
-                undecided.push((n, room, kind, subscription));
-                outcomes.push(Err(RoomError::Unavailable));
-            }
-        }
+        let outcome = match look(state, session, &claims, &wish.name) {
+            Look::Done(outcome) => outcome.map(|()| None),
+            Look::Member(room) => again(state, session, room, wish).await,
+            Look::Granted(room, kind, grant) => match subscribe(state, &room, wish).await {
+                Ok(subscription) => {
+                    enter(state, session, Entrance { room, kind, wish, subscription }, grant).await
+                }
+                Err(problem) => Err(problem),
+            },
+            // First the bus, then the store: a loss in between is heard of.
+            Look::Undecided(room, kind) => match subscribe(state, &room, wish).await {
+                Ok(subscription) => {
+                    undecided.push((n, Entrance { room, kind, wish, subscription }));
+                    Err(RoomError::Unavailable)
+                }
+                Err(problem) => Err(problem),
+            },
+        };
+        outcomes.push(outcome);
     }
-    let rooms: Vec<RoomName> = undecided.iter().map(|(_, room, ..)| room.clone()).collect();
+    let rooms: Vec<RoomName> = undecided.iter().map(|(_, at)| at.room.clone()).collect();
     let verdicts = match access::by_membership(state, &claims, &rooms).await {
         Ok(verdicts) => verdicts.into_iter().map(Some).collect(),
         Err(problem) => {
@@ -115,19 +140,19 @@ pub(super) async fn join(
             vec![None; rooms.len()]
         }
     };
-    for ((n, room, kind, subscription), verdict) in undecided.into_iter().zip(verdicts) {
+    for ((n, entrance), verdict) in undecided.into_iter().zip(verdicts) {
         let outcome = match verdict {
-            Some(Verdict::Granted(grant)) => enter(state, session, room, kind, grant, subscription),
+            Some(Verdict::Granted(grant)) => enter(state, session, entrance, grant).await,
             refused => Err(refused.map_or(RoomError::Unavailable, refusal)),
         };
         if let Some(place) = outcomes.get_mut(n) {
             *place = outcome;
         }
     }
-    for (name, outcome) in names.iter().zip(&outcomes) {
+    for (wish, outcome) in wishes.iter().zip(&outcomes) {
         if let Err(RoomError::Forbidden(why)) = outcome {
             let ip = session.socket.handshake().client_ip;
-            security::room_refused(&state.audit, &session.user, name, &why.to_string(), ip);
+            security::room_refused(&state.audit, &session.user, &wish.name, &why.to_string(), ip);
         }
     }
     outcomes
@@ -136,6 +161,8 @@ pub(super) async fn join(
 /// What can be told without asking anybody.
 enum Look<'a> {
     Done(Result<(), RoomError>),
+    /// It is in the room already.
+    Member(RoomName),
     Granted(RoomName, &'a RoomKind, Grant),
     Undecided(RoomName, &'a RoomKind),
 }
@@ -148,15 +175,27 @@ fn look<'a>(state: &'a AppState, session: &InboxSession, claims: &Claims, name: 
     let Some(kind) = state.room_kinds.get(room.kind()) else {
         return Look::Done(Err(RoomError::UnknownKind));
     };
-    if is_own(session, &room) || session.rooms.contains(&room) {
-        tell(session, &events::joined(&room));
+    if is_own(session, &room) {
+        tell(session, &events::joined(&room, None));
         return Look::Done(Ok(()));
+    }
+    if session.rooms.contains(&room) {
+        return Look::Member(room);
     }
     match access::without_store(&room, kind, claims) {
         Some(Verdict::Granted(grant)) => Look::Granted(room, kind, grant),
         Some(verdict) => Look::Done(Err(refusal(verdict))),
         None => Look::Undecided(room, kind),
     }
+}
+
+async fn subscribe(
+    state: &AppState,
+    room: &RoomName,
+    wish: &Wish,
+) -> Result<Arc<Subscription>, RoomError> {
+    let opened = Subscription::open(state, room, wish.events.clone()).await;
+    opened.map_err(|_| RoomError::TooManyFilters)
 }
 
 fn refusal(verdict: Verdict) -> RoomError {
@@ -167,27 +206,67 @@ fn refusal(verdict: Verdict) -> RoomError {
     }
 }
 
-/// Puts a connection into a room that it may join and that is subscribed for it.
-fn enter(
+/// A room that a connection may join and that is subscribed for it.
+struct Entrance<'a> {
+    room: RoomName,
+    kind: &'a RoomKind,
+    wish: &'a Wish,
+    subscription: Arc<Subscription>,
+}
+
+async fn enter(
     state: &AppState,
     session: &InboxSession,
-    room: RoomName,
-    kind: &RoomKind,
+    entrance: Entrance<'_>,
     grant: Grant,
-    subscription: Arc<Subscription>,
-) -> Result<(), RoomError> {
+) -> Result<Joined, RoomError> {
+    let Entrance { room, kind, wish, subscription } = entrance;
     if session.rooms.contains(&room) {
         // Named twice in one request.
-        return Ok(());
+        return Ok(None);
     }
     if session.rooms.len() >= state.config.limits.rooms_per_connection {
         return Err(RoomError::TooMany);
     }
-    state.rooms.enter(session, &room, kind.max_members).map_err(|_| RoomError::Full)?;
-    tell(session, &events::joined(&room));
+    let socket = session.socket.id();
+    if kind.history.is_some() {
+        state.rooms.holds.begin(&room, socket);
+    }
+    if state.rooms.enter(session, &room, wish.events.as_ref(), kind.max_members).is_err() {
+        state.rooms.holds.end(&room, socket);
+        return Err(RoomError::Full);
+    }
+    session.rooms.put(room.clone(), grant, subscription);
+    let told = |returned: Option<&Return>| tell(session, &events::joined(&room, returned));
+    let returned = match kind.history {
+        Some(limits) => history::catch_up(state, session, &room, limits, wish.since, told).await,
+        None => {
+            told(None);
+            None
+        }
+    };
     show(state, session, &room);
-    session.rooms.put(room, grant, subscription);
-    Ok(())
+    Ok(returned)
+}
+
+/// Joins a room that the connection is in: from now on it hears what it asks for now.
+async fn again(
+    state: &AppState,
+    session: &InboxSession,
+    room: RoomName,
+    wish: &Wish,
+) -> Result<Joined, RoomError> {
+    let before = session.rooms.filter(&room);
+    if before != wish.events {
+        let subscription = subscribe(state, &room, wish).await?;
+        state.rooms.listen(session, room.as_str(), wish.events.as_ref());
+        if let Some(filter) = before {
+            session.socket.leave(&room_of_filter(room.as_str(), &filter));
+        }
+        session.rooms.listen_by(&room, subscription);
+    }
+    tell(session, &events::joined(&room, None));
+    Ok(None)
 }
 
 /// The others see that the user is there, where that is seen.
@@ -234,11 +313,9 @@ fn take_out(state: &AppState, session: &InboxSession, room: &RoomName) -> bool {
 }
 
 fn give_back(state: &AppState, session: &InboxSession, room: &RoomName) -> bool {
-    let was_in = session.rooms.take(room);
-    if was_in {
-        state.rooms.leave(session, room);
-    }
-    was_in
+    let Some(subscription) = session.rooms.take(room) else { return false };
+    state.rooms.leave(session, room, subscription.filter());
+    true
 }
 
 fn tell(session: &InboxSession, frame: &tidings_gateway::Frame) {

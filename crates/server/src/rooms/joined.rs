@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tidings_core::room::{Grant, RoomName};
+use tidings_core::room::{EventFilter, Grant, RoomName};
 
-use super::subscription::Subscription;
+use super::{lens::Viewer, subscription::Subscription};
 
 /// The rooms that a connection joined, and on what ground. Its user's own room, which it never
 /// leaves, is not among them.
@@ -16,6 +16,8 @@ pub struct JoinedRooms {
     turn: tokio::sync::Mutex<()>,
     rooms: Mutex<BTreeMap<RoomName, Joined>>,
     own: Mutex<Option<Arc<Subscription>>>,
+    /// What its roles let it see, if that makes a difference.
+    viewer: Mutex<Option<Viewer>>,
 }
 
 struct Joined {
@@ -49,6 +51,13 @@ impl JoinedRooms {
         self.rooms.lock().insert(room, Joined { grant, subscription });
     }
 
+    /// It listens to a room in another way than before.
+    pub(super) fn listen_by(&self, room: &RoomName, subscription: Arc<Subscription>) {
+        if let Some(joined) = self.rooms.lock().get_mut(room) {
+            joined.subscription = subscription;
+        }
+    }
+
     /// It is in the room on another ground than before.
     pub(super) fn ground(&self, room: &RoomName, grant: Grant) {
         if let Some(joined) = self.rooms.lock().get_mut(room) {
@@ -68,8 +77,22 @@ impl JoinedRooms {
         joined.chain(self.own.lock().iter()).cloned().collect()
     }
 
-    /// Whether it was in the room.
-    pub(super) fn take(&self, room: &RoomName) -> bool {
-        self.rooms.lock().remove(room).is_some()
+    /// What it listened by, if it was in the room.
+    pub(super) fn take(&self, room: &RoomName) -> Option<Arc<Subscription>> {
+        self.rooms.lock().remove(room).map(|joined| joined.subscription)
+    }
+
+    /// The events that it wants of a room that it is in; `None`: all.
+    pub(super) fn filter(&self, room: &RoomName) -> Option<EventFilter> {
+        self.rooms.lock().get(room)?.subscription.filter().cloned()
+    }
+
+    pub(super) fn viewer(&self) -> Option<Viewer> {
+        self.viewer.lock().clone()
+    }
+
+    /// Gives the one before.
+    pub(super) fn see_as(&self, viewer: Option<Viewer>) -> Option<Viewer> {
+        std::mem::replace(&mut *self.viewer.lock(), viewer)
     }
 }

@@ -6,12 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 use tidings_core::{
     ids::UserId,
-    room::{Except, RoomEvent, RoomName, RoomSignal},
+    room::{Except, RoomEvent, RoomName},
     time::Timestamp,
 };
 
-use super::join::is_own;
-
+use super::{join::is_own, publish::publish};
 use crate::{
     inbox::{
         InboxSession,
@@ -66,15 +65,18 @@ pub(super) async fn send(
     let heard = Heard { room: &room, from: &session.user, data: &data, timestamp };
     let data = serde_json::value::to_raw_value(&heard)
         .map_err(|problem| CommandError::new("INTERNAL", problem.to_string()))?;
-    let signal = RoomSignal::Event(RoomEvent {
+    let event = RoomEvent {
         room,
         name: "room:message".to_owned(),
         data,
         audiences: Arc::default(),
         except: Except { users: Vec::new(), sockets: vec![session.socket.id().to_owned()] },
         volatile: false,
-    });
-    state.bus.publish_room(&Arc::new(signal)).await.map_err(|problem| {
+        at: timestamp,
+        history: None,
+        position: None,
+    };
+    publish(state, event).await.map_err(|problem| {
         tracing::warn!(%problem, "a message was not published");
         CommandError::new("UNAVAILABLE", "The message did not reach the others; try again")
     })?;

@@ -9,11 +9,15 @@
 mod access;
 mod again;
 pub(crate) mod commands;
+mod event_log;
 mod events;
+mod history;
 mod hub;
 mod join;
 mod joined;
+mod lens;
 mod message;
+mod publish;
 mod resume;
 mod sink;
 mod subscription;
@@ -21,9 +25,11 @@ mod types;
 
 pub(crate) use access::may_look;
 pub(crate) use again::{Which, decide_again};
+pub use event_log::EventLog;
 pub use hub::{Presence, RoomHub};
 pub(crate) use join::{close, open, own_room};
 pub use joined::JoinedRooms;
+pub(crate) use publish::publish;
 pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};
 pub use sink::NodeSink;
 pub(crate) use types::TypeError;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tidings_core::{
     ids::UserId,
-    room::{Grant, RoomName, Verdict},
+    room::{EventFilter, Grant, RoomName, Verdict},
 };
 
 use super::{
     access,
-    join::{is_own, own_room, show},
+    hub::gateway_rooms,
+    join::{own_room, show},
     subscription::Subscription,
 };
 use crate::{inbox::InboxSession, state::AppState};
@@ -17,7 +18,7 @@ use crate::{inbox::InboxSession, state::AppState};
 /// What is kept of a session while its client may come back.
 pub(crate) struct Left {
     pub(crate) user: UserId,
-    rooms: Vec<RoomName>,
+    rooms: Vec<(RoomName, Option<EventFilter>)>,
     /// This node goes on listening: what is said meanwhile is what the client will have missed.
     _subscriptions: Vec<Arc<Subscription>>,
 }
@@ -27,49 +28,59 @@ pub(crate) struct Left {
 pub(crate) struct Resumed(Vec<(RoomName, Grant, Arc<Subscription>)>);
 
 pub(crate) fn leave_behind(session: &InboxSession) -> Left {
+    let with_filter = |(room, _)| {
+        let filter = session.rooms.filter(&room);
+        (room, filter)
+    };
     Left {
         user: session.user.clone(),
-        rooms: session.rooms.all().into_iter().map(|(room, _)| room).collect(),
+        rooms: session.rooms.all().into_iter().map(with_filter).collect(),
         _subscriptions: session.rooms.subscriptions(),
     }
 }
 
 impl Resumed {
     /// As the gateway calls them.
-    pub(crate) fn names(&self, user: &UserId) -> Vec<String> {
-        let rooms = self.0.iter().map(|(room, ..)| room.to_string());
-        rooms.chain([own_room(user)]).collect()
+    pub(crate) fn names(&self, session: &InboxSession) -> Vec<String> {
+        let own_name = own_room(&session.user);
+        let own = gateway_rooms(session, &own_name, None);
+        let rooms = self.0.iter().flat_map(|(room, _, subscription)| {
+            gateway_rooms(session, room.as_str(), subscription.filter())
+        });
+        own.chain(rooms).collect()
     }
 }
 
 /// Decides again about each room. What can not be decided now is left: the client may ask for it.
 pub(crate) async fn authorise(state: &AppState, session: &InboxSession, left: &Left) -> Resumed {
     let claims = session.claims();
+    session.rooms.see_as(state.rooms.viewers.of(&claims.roles));
     let mut resumed = Vec::with_capacity(left.rooms.len());
     let mut by_membership = Vec::new();
-    let rooms = left.rooms.iter().filter(|room| !is_own(session, room));
-    for room in rooms.take(state.config.limits.rooms_per_connection) {
+    for (room, filter) in left.rooms.iter().take(state.config.limits.rooms_per_connection) {
         let Some(kind) = state.room_kinds.get(room.kind()) else { continue };
         match access::without_store(room, kind, &claims) {
-            Some(Verdict::Granted(grant)) => resumed.push((room.clone(), grant)),
+            Some(Verdict::Granted(grant)) => resumed.push((room, filter, grant)),
             Some(_) => {}
-            None => by_membership.push(room.clone()),
+            None => by_membership.push((room, filter)),
         }
     }
-    match access::by_membership(state, &claims, &by_membership).await {
+    let rooms: Vec<RoomName> = by_membership.iter().map(|(room, _)| (*room).clone()).collect();
+    match access::by_membership(state, &claims, &rooms).await {
         Ok(verdicts) => {
-            for (room, verdict) in by_membership.into_iter().zip(verdicts) {
+            for ((room, filter), verdict) in by_membership.into_iter().zip(verdicts) {
                 if let Verdict::Granted(grant) = verdict {
-                    resumed.push((room, grant));
+                    resumed.push((room, filter, grant));
                 }
             }
         }
         Err(problem) => tracing::error!(%problem, "memberships could not be read"),
     }
     let mut rooms = Vec::with_capacity(resumed.len());
-    for (room, grant) in resumed {
-        let subscription = Subscription::open(state, &room).await;
-        rooms.push((room, grant, subscription));
+    for (room, filter, grant) in resumed {
+        if let Ok(subscription) = Subscription::open(state, room, filter.clone()).await {
+            rooms.push((room.clone(), grant, subscription));
+        }
     }
     Resumed(rooms)
 }
@@ -79,7 +90,7 @@ pub(crate) async fn authorise(state: &AppState, session: &InboxSession, left: &L
 pub(crate) async fn enter(state: &AppState, session: &InboxSession, resumed: Resumed) {
     let _turn = session.rooms.turn().await;
     for (room, grant, subscription) in resumed.0 {
-        let entered = state.rooms.enter(session, &room, usize::MAX);
+        let entered = state.rooms.enter(session, &room, subscription.filter(), usize::MAX);
         if entered.is_ok() {
             show(state, session, &room);
             session.rooms.put(room, grant, subscription);

@@ -50,6 +50,12 @@ impl EventTypes {
         specs.iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Every role that some audience is about.
+    pub(crate) fn roles(&self) -> BTreeSet<String> {
+        let audiences = self.0.values().flat_map(|event_type| event_type.audiences.iter());
+        audiences.map(|audience| audience.role.clone()).collect()
+    }
+
     /// Who may see what of an event of this name with this data.
     pub(crate) fn check(&self, name: &str, data: &RawValue) -> Result<Arc<[Audience]>, TypeError> {
         if self.0.is_empty() {

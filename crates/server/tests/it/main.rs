@@ -39,6 +39,7 @@ mod presence_devices;
 mod recovery;
 mod requests;
 mod revocations;
+mod room_history;
 mod rooms;
 mod rooms_api;
 mod send;

@@ -20,7 +20,7 @@ async fn notify(server: &TestServer, user: &str, message: &str) {
 }
 
 /// Cuts the connection; when it returns the server knows.
-async fn cut(server: &TestServer, client: Client, user: &str) -> Value {
+pub async fn cut(server: &TestServer, client: Client, user: &str) -> Value {
     let claim = client.coming_back(json!({ "token": server.token(user) }));
     drop(client);
     let user = tidings_core::ids::UserId::new(user).expect("an id");
@@ -28,7 +28,7 @@ async fn cut(server: &TestServer, client: Client, user: &str) -> Value {
     claim
 }
 
-async fn back(server: &TestServer, claim: Value) -> (Client, Value) {
+pub async fn back(server: &TestServer, claim: Value) -> (Client, Value) {
     let mut client = Client::open(server.address).await;
     let answer = client.resume(claim).await;
     (client, answer)

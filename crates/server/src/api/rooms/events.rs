@@ -1,7 +1,5 @@
 //! The application speaks in a room.
 
-use std::sync::Arc;
-
 use axum::{Json as AxumJson, extract::State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -9,7 +7,7 @@ use serde_json::value::RawValue;
 use tidings_core::{
     api_key::Scope,
     problem::FieldErrors,
-    room::{Except, InvalidEventName, RoomEvent, RoomName, RoomSignal, check_event_name},
+    room::{Except, InvalidEventName, RoomEvent, RoomName, check_event_name},
 };
 use utoipa::ToSchema;
 
@@ -20,7 +18,7 @@ use crate::{
         extract::{Json, Path},
         problem::Problem,
     },
-    rooms::TypeError,
+    rooms::{TypeError, publish},
     state::AppState,
 };
 
@@ -93,8 +91,7 @@ pub(in crate::api) async fn emit(
     let (room, _) = super::room(&state, &room, "room")?;
     let event = check(&state, room.clone(), body)?;
     let r#type = event.name.clone();
-    let signal = Arc::new(RoomSignal::Event(event));
-    state.bus.publish_room(&signal).await.map_err(|problem| {
+    publish(&state, event).await.map_err(|problem| {
         tracing::warn!(%problem, %room, "an event was not published");
         let detail = "The event did not reach the other nodes";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUS_UNAVAILABLE", detail).with_retry_after(1)
@@ -118,7 +115,18 @@ fn check(state: &AppState, room: RoomName, body: NewEvent) -> Result<RoomEvent, 
     }
     let audiences = state.event_types.check(&name, &data).map_err(wrong_type)?;
     let except = except.map(check_except).transpose()?.unwrap_or_default();
-    Ok(RoomEvent { room, name, data, audiences, except, volatile })
+    let at = state.clock.now();
+    Ok(RoomEvent {
+        room,
+        name,
+        data,
+        audiences,
+        except,
+        volatile,
+        at,
+        history: None,
+        position: None,
+    })
 }
 
 fn wrong_type(problem: TypeError) -> Problem {

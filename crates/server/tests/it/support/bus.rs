@@ -9,8 +9,9 @@ use tidings_core::{
     ids::UserId,
     inbox::InboxChange,
     ports::{Bus, BusError, BusSink},
-    room::{RoomName, RoomSignal},
+    room::{History, Past, Position, RoomName, RoomSignal},
     signal::NodeSignal,
+    time::Timestamp,
 };
 use tidings_server::server::JoinBus;
 
@@ -87,5 +88,15 @@ impl Bus for End {
             return Ok(());
         }
         self.bus.publish_to_nodes(signal).await
+    }
+
+    async fn room_past(
+        &self,
+        room: &RoomName,
+        since: Option<Position>,
+        limits: History,
+        now: Timestamp,
+    ) -> Result<Past, BusError> {
+        self.bus.room_past(room, since, limits, now).await
     }
 }

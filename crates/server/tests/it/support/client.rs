@@ -16,6 +16,8 @@ pub struct Client {
     stream: WebSocketStream<TcpStream>,
     /// Events that came while something else was waited for.
     events: VecDeque<(String, Value)>,
+    /// Every event since it was last looked at, with all its arguments.
+    record: Vec<(String, Vec<Value>)>,
     asked: u64,
     /// As the JavaScript client remembers them: what it hands in to be recovered.
     pid: Value,
@@ -61,7 +63,7 @@ impl Client {
 
     fn on(stream: WebSocketStream<TcpStream>) -> Self {
         let events = VecDeque::new();
-        Self { stream, events, asked: 0, pid: Value::Null, offset: Value::Null }
+        Self { stream, events, record: Vec::new(), asked: 0, pid: Value::Null, offset: Value::Null }
     }
 
     /// What it says in CONNECT when it comes back, beside `auth`.
@@ -74,6 +76,18 @@ impl Client {
     /// Events that have come and that nobody has asked for.
     pub fn heard(&mut self) -> Vec<(String, Value)> {
         self.events.drain(..).collect()
+    }
+
+    /// Every event that has come since this was last called, with all its arguments.
+    pub fn heard_with_meta(&mut self) -> Vec<(String, Vec<Value>)> {
+        std::mem::take(&mut self.record)
+    }
+
+    /// The first two arguments of the next event of this name.
+    pub async fn wait_with_meta(&mut self, name: &str) -> (Value, Value) {
+        let data = self.wait(name).await;
+        let found = self.record.iter().rev().find(|(event, args)| event == name && args[0] == data);
+        (data, found.expect("it was recorded").1[1].clone())
     }
 
     /// The next event, or `None` if the connection has ended.
@@ -266,6 +280,8 @@ impl Client {
                     if let Some(offset) = args.as_array().and_then(|args| args.last()?.as_str()) {
                         self.offset = offset.into();
                     }
+                    let all = args.as_array().map(|args| args[1..].to_vec());
+                    self.record.push((name.clone(), all.unwrap_or_default()));
                     return Packet::Event(name, args[1].take());
                 }
                 [b'4', b'3', ..] => {

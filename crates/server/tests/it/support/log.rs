@@ -27,7 +27,7 @@ struct Collector;
 
 impl<S: Subscriber> Layer<S> for Collector {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        if event.metadata().target() != "security" {
+        if !["security", "room_events"].contains(&event.metadata().target()) {
             return;
         }
         let mut line = Line(String::new());
