@@ -2,10 +2,8 @@
 //! with it. The same rules for the API and the gateway.
 
 use std::{
-    collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
@@ -13,12 +11,13 @@ use parking_lot::Mutex;
 use tidings_gateway::{Admission, Guard, Rejection};
 
 use crate::{
+    address_limits::{Slot, TooMany},
     audit::Audit,
-    auth::TokenError,
+    auth::{Claims, TokenError},
     client_address::{Network, client_ip},
     config::Config,
+    inbox::Arrival,
     lifecycle::Phase,
-    limiter::Limiters,
     security,
     state::AppState,
 };
@@ -126,58 +125,25 @@ pub fn preflight_headers(headers: &mut HeaderMap) {
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static(
-            "Authorization, Content-Type, Idempotency-Key, If-None-Match, X-API-Key, X-Request-Id",
+            "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-API-Key, X-Request-Id",
         ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-}
-
-/// Who an address belongs to: with IPv6 a subscriber has a whole /64 (RFC 6177).
-pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() & (u128::MAX << 64)).into()),
-    }
 }
 
 /// What the guard found out about a handshake. Lives as long as the connection.
 pub struct Admitted {
     /// The token of the `Authorization` header.
     pub token: Option<String>,
+    /// What else was found out before the session began, for whoever opens it.
+    pub arrival: Mutex<Option<Box<Arrival>>>,
     _slot: Option<Slot>,
 }
 
-/// Connections per address.
-#[derive(Default)]
-struct Addresses(Mutex<HashMap<IpAddr, usize>>);
-
-/// One connection of an address; given back when dropped.
-struct Slot {
-    addresses: Arc<Addresses>,
-    ip: IpAddr,
-}
-
-impl Addresses {
-    fn take(self: &Arc<Self>, ip: IpAddr, most: usize) -> Option<Slot> {
-        let mut counts = self.0.lock();
-        let count = counts.entry(ip).or_insert(0);
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Slot { addresses: Arc::clone(self), ip })
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut counts = self.addresses.0.lock();
-        if let Some(count) = counts.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.ip);
-            }
-        }
+impl Admitted {
+    /// For a request that has proven already who it is from.
+    pub fn proven(arrival: Arrival, slot: Option<Slot>) -> Self {
+        Self { token: None, arrival: Mutex::new(Some(Box::new(arrival))), _slot: slot }
     }
 }
 
@@ -185,14 +151,11 @@ impl Drop for Slot {
 pub struct GatewayGuard {
     state: AppState,
     door: Arc<Door>,
-    addresses: Arc<Addresses>,
-    attempts: Limiters,
 }
 
 impl GatewayGuard {
     pub fn new(state: AppState, door: Arc<Door>) -> Self {
-        let attempts = Limiters::new(state.config.limits.connects_per_ip, Duration::from_secs(1));
-        Self { state, door, addresses: Arc::default(), attempts }
+        Self { state, door }
     }
 
     /// Only for the request that opens a session.
@@ -200,26 +163,35 @@ impl GatewayGuard {
         if self.state.lifecycle.phase() >= Phase::Draining {
             return Err(busy("The server is restarting", 5));
         }
-        let slot = self.check_address(ip)?;
+        let slot = self.state.addresses.take(ip).map_err(too_many)?;
         let token = bearer(&request.headers);
+        if let Some(claims) = self.check_ticket(request, token.is_some(), ip)? {
+            return Ok(Admitted::proven(Arrival::of(claims), slot));
+        }
         self.check_token(request, token.as_deref(), ip)?;
-        Ok(Admitted { token, _slot: slot })
+        Ok(Admitted { token, arrival: Mutex::default(), _slot: slot })
     }
 
-    /// Limits per address. This machine itself has none: proxies and tests live here.
-    fn check_address(&self, ip: IpAddr) -> Result<Option<Slot>, Rejection> {
-        if ip.is_loopback() {
+    /// Takes the ticket of a plain WebSocket that has no token.
+    fn check_ticket(
+        &self,
+        request: &Parts,
+        has_token: bool,
+        ip: IpAddr,
+    ) -> Result<Option<Claims>, Rejection> {
+        let query = request.uri.query().filter(|query| !has_token && query_token(query).is_none());
+        let Some(ticket) = query.and_then(|query| parameter(query, "ticket")) else {
+            return Ok(None);
+        };
+        if request.uri.path().starts_with(&self.state.config.gateway.path) {
             return Ok(None);
         }
-        let ip = subscriber(ip);
-        let attempt = self.attempts.bucket(&ip.to_string());
-        if let Some(Err(wait)) = attempt.map(|bucket| bucket.take()) {
-            return Err(too_many("Too many connection attempts", wait.as_secs() + 1));
-        }
-        let most = self.state.config.limits.connections_per_ip;
-        match self.addresses.take(ip, most) {
-            Some(slot) => Ok(Some(slot)),
-            None => Err(too_many("Too many connections from this address", 30)),
+        match self.state.tickets.redeem(&ticket, self.state.clock.now()) {
+            Ok(claims) => Ok(Some(claims)),
+            Err(problem) => {
+                security::token_refused(&self.state.audit, "handshake", &problem, ip);
+                Err(unauthorized(&problem))
+            }
         }
     }
 
@@ -276,8 +248,12 @@ pub fn bearer(headers: &HeaderMap) -> Option<String> {
 
 /// `?token=…`, for clients that cannot set headers.
 fn query_token(query: &str) -> Option<String> {
+    parameter(query, "token")
+}
+
+fn parameter(query: &str, name: &str) -> Option<String> {
     let mut pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(name, _)| name == "token").map(|(_, token)| token.into_owned())
+    pairs.find(|(given, _)| given == name).map(|(_, value)| value.into_owned())
 }
 
 fn rejection(status: StatusCode, message: &str, code: &str) -> Rejection {
@@ -296,8 +272,9 @@ fn unauthorized(problem: &TokenError) -> Rejection {
     rejection
 }
 
-fn too_many(message: &str, retry_after: u64) -> Rejection {
-    with_retry(rejection(StatusCode::TOO_MANY_REQUESTS, message, "RATE_LIMIT"), retry_after)
+fn too_many(refused: TooMany) -> Rejection {
+    let refusal = rejection(StatusCode::TOO_MANY_REQUESTS, refused.message, "RATE_LIMIT");
+    with_retry(refusal, refused.retry_after)
 }
 
 fn busy(message: &str, retry_after: u64) -> Rejection {

@@ -3,6 +3,7 @@
 //! [`Config`](config::Config) (plain data) becomes [`AppState`](state::AppState) (ports behind
 //! `Arc<dyn …>`), and that a [`Server`](server::Server) that runs. There are no globals.
 
+mod address_limits;
 pub mod admin;
 pub mod api;
 pub mod audit;

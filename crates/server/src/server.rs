@@ -16,9 +16,10 @@ use tidings_store_sqlite::{Options, SqliteStore};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
+    address_limits::AddressLimits,
     admin, api,
     audit::Audit,
-    auth::{Revocations, TokenVerifier},
+    auth::{Revocations, Tickets, TokenVerifier},
     clock::SystemClock,
     config::{Config, Synchronous},
     data_dir::{self, DataDir},
@@ -278,7 +279,9 @@ fn state(
         event_types,
         event_log: EventLog::new(config.log.room_events),
         tokens: TokenVerifier::new(&config.auth, secret.as_deref(), Arc::clone(&revocations))?,
+        tickets: Tickets::new(Arc::clone(&revocations)),
         revocations,
+        addresses: AddressLimits::new(&config.limits),
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
         audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),

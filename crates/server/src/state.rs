@@ -10,9 +10,10 @@ use tidings_core::{
 };
 
 use crate::{
+    address_limits::AddressLimits,
     api::InFlight,
     audit::Audit,
-    auth::{Revocations, TokenVerifier},
+    auth::{Revocations, Tickets, TokenVerifier},
     config::Config,
     inbox::InboxHub,
     lifecycle::Lifecycle,
@@ -41,6 +42,8 @@ pub struct Shared {
     pub event_log: EventLog,
     pub tokens: TokenVerifier,
     pub revocations: Arc<Revocations>,
+    pub tickets: Tickets,
+    pub addresses: AddressLimits,
     /// Signs the tokens that the server itself issues, if it has a shared secret.
     pub signing_secret: Option<String>,
     pub types: TypeCatalog,

@@ -93,7 +93,7 @@ impl Frame {
     #[must_use]
     pub fn plain_type(mut self, name: &'static str) -> Self {
         self.plain_type = Some(name);
-        self.plain = OnceLock::new();
+        self.forget_forms();
         self
     }
 

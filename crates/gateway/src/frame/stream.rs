@@ -31,7 +31,8 @@ impl Frame {
         let id = self.mark.map_or_else(String::new, |mark| format!("id: {mark}\n"));
         let retry = self.retry.map_or_else(String::new, |time| format!("retry: {time}\n"));
         // As the name stands in JSON it has no line break.
-        let start = format!("{id}{retry}event: {}\ndata: ", self.name());
+        let name = self.plain_type.unwrap_or_else(|| self.name());
+        let start = format!("{id}{retry}event: {name}\ndata: ");
         let plain = self.plain();
         let text: Vec<u8> = plain.first_payload().iter().copied().map(unbroken).collect();
         if plain.prefix().is_empty() {

@@ -132,7 +132,7 @@ impl FromRequestParts<AppState> for Server {
     }
 }
 
-fn client_ip(parts: &Parts) -> IpAddr {
+pub(super) fn client_ip(parts: &Parts) -> IpAddr {
     // Set by the door in front of every route.
     let ip = parts.extensions.get::<ClientIp>();
     ip.map_or(IpAddr::from([0, 0, 0, 0]), |ip| ip.0)
@@ -153,17 +153,27 @@ async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Probl
     }
 }
 
-async fn user(state: &AppState, parts: &Parts, token: &str, ip: IpAddr) -> Result<User, Problem> {
-    let claims = state.tokens.verify(token).await.map_err(|problem| {
-        security::token_refused(&state.audit, "api", &problem, ip);
-        let status = match problem {
-            TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::UNAUTHORIZED,
-        };
-        Problem::new(status, problem.code(), problem.to_string())
-    })?;
+/// The user whom a token is about; one request is taken from the quota.
+pub(super) async fn user(
+    state: &AppState,
+    parts: &Parts,
+    token: &str,
+    ip: IpAddr,
+) -> Result<User, Problem> {
+    let claims =
+        state.tokens.verify(token).await.map_err(|problem| refused(state, &problem, ip))?;
     count(state, parts, &claims.sub)?;
     Ok(User { claims, ip })
+}
+
+/// A token or a ticket that is not accepted.
+pub(super) fn refused(state: &AppState, problem: &TokenError, ip: IpAddr) -> Problem {
+    security::token_refused(&state.audit, "api", problem, ip);
+    let status = match problem {
+        TokenError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    Problem::new(status, problem.code(), problem.to_string())
 }
 
 /// Takes one request from the user's quota.

@@ -14,6 +14,8 @@ mod problem;
 pub(crate) mod request;
 mod revocations;
 mod rooms;
+mod stream;
+mod stream_tickets;
 mod tokens;
 mod users;
 
@@ -56,6 +58,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(rooms::events::emit))
         .routes(routes!(presence::get))
+        .routes(routes!(stream::open))
+        .routes(routes!(stream_tickets::issue))
 }
 
 /// The API and the operators' pages, complete with everything that surrounds them.

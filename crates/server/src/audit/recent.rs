@@ -7,7 +7,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use crate::guard::subscriber;
+use crate::address_limits::subscriber;
 
 /// How long the same happening is counted instead of written again.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ mod jwks;
 mod jwt;
 mod keys;
 mod revocations;
+mod tickets;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use tidings_core::{
@@ -15,6 +16,7 @@ use tidings_core::{
 pub use jwt::{TokenVerifier, sign};
 pub use keys::{KeyConfig, check as check_key};
 pub use revocations::Revocations;
+pub use tickets::Tickets;
 
 use crate::secret::random_hex;
 
@@ -116,6 +118,8 @@ pub enum TokenError {
     /// With the reason, for the log only.
     #[error("Authentication failed")]
     Invalid(String),
+    #[error("The ticket was used, has expired, or never was")]
+    Ticket,
     /// Its key cannot be had right now.
     #[error("Authentication is not available")]
     Unavailable,
@@ -127,6 +131,7 @@ impl TokenError {
             Self::Expired => "TOKEN_EXPIRED",
             Self::Revoked => "TOKEN_REVOKED",
             Self::Missing | Self::Invalid(_) => "AUTH_FAILED",
+            Self::Ticket => "TICKET_INVALID",
             Self::Unavailable => "AUTH_UNAVAILABLE",
         }
     }
@@ -138,6 +143,7 @@ impl TokenError {
             Self::Expired => "expired",
             Self::Revoked => "revoked",
             Self::Invalid(reason) => reason,
+            Self::Ticket => "ticket used, expired or unknown",
             Self::Unavailable => "no keys",
         }
     }

@@ -143,7 +143,7 @@ pub fn error(code: &str, message: &str) -> Frame {
 
 pub fn shutdown(reconnect_after_ms: u64) -> Frame {
     let body = json!({ "reconnectAfterMs": reconnect_after_ms, "message": "Server restarting" });
-    event("server:shutdown", &body)
+    event("server:shutdown", &body).with_retry(reconnect_after_ms)
 }
 
 pub(super) fn heartbeat(now: Timestamp) -> serde_json::Value {

@@ -1,6 +1,7 @@
 //! Inboxes on their way to the devices: the hub that follows the bus, one session for each
 //! connected device, and the events that it speaks.
 
+mod arrival;
 pub(crate) mod commands;
 pub mod events;
 mod hub;
@@ -11,8 +12,10 @@ mod publisher;
 mod repair;
 mod session;
 
+pub use arrival::Arrival;
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
+pub(crate) use open::Since;
 pub use plain::PlainInbox;
 pub use publisher::{Publisher, channel as publisher_channel};
 pub use repair::repair;

@@ -12,6 +12,7 @@ use tidings_core::{
 use tidings_gateway::{ConnectError, DisconnectReason, Event, Kept, Namespace, Returning, Socket};
 
 use super::{
+    arrival::Arrival,
     commands::{self, CommandError, SinceArg},
     events,
     open::{self, OpenRequest, Since},
@@ -60,6 +61,21 @@ impl InboxNamespace {
         self.state.clock.now()
     }
 
+    /// Does what a client asked for with its first request, after its session was opened.
+    pub(super) async fn settle(&self, socket: &Socket, arrival: &Arrival) {
+        let Some(session) = session_of(socket) else { return };
+        if !arrival.rooms.is_empty() {
+            rooms::commands::enter_all(&self.state, &session, &arrival.rooms).await;
+        }
+        let (Some(rev), Some(device)) = (arrival.acknowledged, &session.device) else { return };
+        let (rev, now) = (rev.min(session.sent()), self.now());
+        let noted = self.state.store.acknowledge(&session.user, Some(device), rev, now).await;
+        if let Err(problem) = noted {
+            // Told again another time.
+            tracing::warn!(%problem, "what a device has could not be noted");
+        }
+    }
+
     /// Carries out a command. Gives its answer, and apart from it what went wrong.
     pub(super) async fn answer(
         &self,
@@ -84,6 +100,29 @@ impl InboxNamespace {
                 (json!({ "ok": false, "error": error }), Some(error))
             }
         }
+    }
+
+    /// Begins a session for a client that has proven who it is; [`Namespace::connected`] opens it.
+    pub(super) fn admit(
+        &self,
+        socket: &Arc<Socket>,
+        claims: Claims,
+        request: OpenRequest,
+    ) -> Result<(), ConnectError> {
+        let now = self.state.clock.now();
+        if claims.expires_at() <= now {
+            // Within the leeway, but then it would be closed again at once.
+            return Err(refusal(&TokenError::Expired));
+        }
+        let per_minute = self.state.config.limits.client_messages;
+        let session =
+            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
+        socket.set_data(Arc::new(Attached {
+            session: Arc::new(session),
+            request: parking_lot::Mutex::new(Some(request)),
+            resumed: parking_lot::Mutex::default(),
+        }));
+        Ok(())
     }
 
     async fn authenticate(
@@ -114,6 +153,14 @@ pub(crate) fn session_of(socket: &Socket) -> Option<Arc<InboxSession>> {
 /// Longest user agent in the log, in characters.
 const MAX_USER_AGENT: usize = 256;
 
+fn client_type(socket: &Socket) -> &'static str {
+    match (socket.is_stream(), socket.is_plain()) {
+        (true, _) => "sse",
+        (false, true) => "websocket",
+        (false, false) => "socket.io",
+    }
+}
+
 fn log_opened(session: &InboxSession) {
     let socket = &session.socket;
     let handshake = socket.handshake();
@@ -121,7 +168,7 @@ fn log_opened(session: &InboxSession) {
     let user_agent: String = user_agent.chars().take(MAX_USER_AGENT).collect();
     tracing::info!(
         event = "connection.opened", user_id = %session.user, socket_id = socket.id(),
-        client_type = if socket.is_plain() { "websocket" } else { "socket.io" }, transport = socket.transport(), ip = %handshake.client_ip,
+        client_type = client_type(socket), transport = socket.transport(), ip = %handshake.client_ip,
         user_agent
     );
 }
@@ -149,21 +196,8 @@ impl Namespace for InboxNamespace {
             security::token_refused(&self.state.audit, "connect", &problem, ip);
             refusal(&problem)
         })?;
-        let now = self.state.clock.now();
-        if claims.expires_at() <= now {
-            // Within the leeway, but then it would be closed again at once.
-            return Err(refusal(&TokenError::Expired));
-        }
         let request = OpenRequest { since: auth.since.map(Into::into), device: auth.device };
-        let per_minute = self.state.config.limits.client_messages;
-        let session =
-            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
-        socket.set_data(Arc::new(Attached {
-            session: Arc::new(session),
-            request: parking_lot::Mutex::new(Some(request)),
-            resumed: parking_lot::Mutex::default(),
-        }));
-        Ok(())
+        self.admit(socket, claims, request)
     }
 
     fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {

@@ -18,7 +18,7 @@ use crate::state::AppState;
 
 /// From where a client asked to be told.
 #[derive(Debug, Clone)]
-pub(super) enum Since {
+pub enum Since {
     Rev(Rev),
     /// The client knows only a time.
     Date(tidings_core::time::Timestamp),

@@ -1,4 +1,4 @@
-//! The plain WebSocket endpoint `/ws`: the same inbox for clients without Socket.IO.
+//! The plain WebSocket endpoint `/ws` and event streams: the same inbox for clients without Socket.IO.
 //!
 //! Each message is a JSON object with a `type`: the name of the event or command. A command that
 //! carries a `requestId` is answered with `{"type":"ack","requestId":…,"ok":…}`.
@@ -13,6 +13,7 @@ use tidings_gateway::{
 };
 
 use super::{
+    arrival::Arrival,
     events,
     namespace::{InboxNamespace, session_of},
 };
@@ -34,16 +35,35 @@ impl PlainInbox {
     /// The same as CONNECT: `auth` is `{token?, since?, device?}`.
     async fn connect(&self, socket: &Arc<PlainSocket>, auth: Option<Box<RawValue>>) {
         match self.namespace.connect(socket, auth).await {
-            Ok(()) => {
-                socket.authenticated();
-                self.namespace.connected(socket).await;
-            }
-            Err(ConnectError { message, data }) => {
-                let code = data.as_ref().and_then(|data| data.get("code")?.as_str());
-                let _ = socket.emit(&events::error(code.unwrap_or("AUTH_FAILED"), &message));
-                socket.close(UNAUTHENTICATED, &message);
-            }
+            Ok(()) => self.open(socket).await,
+            Err(refusal) => refuse(socket, &refusal),
         }
+    }
+
+    /// The same for a client whose first request has said everything.
+    async fn arrive(&self, socket: &Arc<PlainSocket>, arrival: Arrival) {
+        let (claims, request) = (arrival.claims.clone(), arrival.request.clone());
+        match self.namespace.admit(socket, claims, request) {
+            Ok(()) => {
+                self.open(socket).await;
+                self.namespace.settle(socket, &arrival).await;
+            }
+            Err(refusal) => refuse(socket, &refusal),
+        }
+    }
+
+    async fn open(&self, socket: &Arc<PlainSocket>) {
+        socket.authenticated();
+        self.namespace.connected(socket).await;
+    }
+
+    fn welcome(&self, socket: &Arc<PlainSocket>) {
+        let body = json!({
+            "connectionId": socket.id(),
+            "message": "Welcome to Tidings",
+            "timestamp": self.namespace.now(),
+        });
+        let _ = socket.emit(&Frame::event("welcome", &[&body.to_string()]));
     }
 
     async fn command(&self, socket: &Arc<PlainSocket>, message: PlainMessage) {
@@ -77,6 +97,13 @@ impl PlainInbox {
     }
 }
 
+fn refuse(socket: &Arc<PlainSocket>, refusal: &ConnectError) {
+    let ConnectError { message, data } = refusal;
+    let code = data.as_ref().and_then(|data| data.get("code")?.as_str());
+    let _ = socket.emit(&events::error(code.unwrap_or("AUTH_FAILED"), message));
+    socket.close(UNAUTHENTICATED, message);
+}
+
 /// What a command says beside its `type` and `requestId`; nothing, if that is all.
 fn argument(body: &RawValue) -> (Option<Value>, Option<Box<RawValue>>) {
     let mut fields: Map<String, Value> = serde_json::from_str(body.get()).unwrap_or_default();
@@ -91,14 +118,15 @@ fn argument(body: &RawValue) -> (Option<Value>, Option<Box<RawValue>>) {
 #[async_trait]
 impl Plain for PlainInbox {
     async fn opened(&self, socket: &Arc<PlainSocket>) {
-        let body = json!({
-            "connectionId": socket.id(),
-            "message": "Welcome to Tidings",
-            "timestamp": self.namespace.now(),
-        });
-        let _ = socket.emit(&Frame::event("welcome", &[&body.to_string()]));
+        if !socket.is_stream() {
+            self.welcome(socket);
+        }
         let handshake = socket.handshake();
         let admitted = handshake.extension.as_ref().and_then(|e| e.downcast_ref::<Admitted>());
+        let arrival = admitted.and_then(|admitted| admitted.arrival.lock().take());
+        if let Some(arrival) = arrival {
+            return self.arrive(socket, *arrival).await;
+        }
         let in_header = admitted.is_some_and(|admitted| admitted.token.is_some());
         if in_header || handshake.query_param("token").is_some() {
             self.connect(socket, None).await;

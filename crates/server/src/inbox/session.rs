@@ -77,6 +77,9 @@ pub(super) trait Delivery {
 /// Code and message for a device whose token was taken back.
 pub(crate) const REVOKED: (&str, &str) = ("TOKEN_REVOKED", "Token revoked");
 
+/// How long a dismissed event stream shall stay away, in milliseconds.
+const DISMISSED_RETRY: u64 = 60_000;
+
 /// Close codes of plain WebSockets (RFC 6455 §7.4.2: 4000–4999 are the application's).
 fn close_code(code: &str) -> u16 {
     match code {
@@ -136,7 +139,8 @@ impl InboxSession {
     /// itself: a DISCONNECT packet, or the close code of a plain WebSocket.
     pub fn dismiss(&self, code: &str, message: &str) {
         // The close itself says it too, should there be no room for this.
-        let _ = self.socket.emit(&events::error(code, message));
+        // A stream has no way of ending that keeps its client away, so that is asked to take its time.
+        let _ = self.socket.emit(&events::error(code, message).with_retry(DISMISSED_RETRY));
         if self.socket.is_plain() {
             self.socket.close(close_code(code), message);
         } else {

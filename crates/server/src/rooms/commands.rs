@@ -15,6 +15,7 @@ use crate::{
     inbox::{
         InboxSession,
         commands::{Answer, CommandError, parse},
+        events::event,
     },
     state::AppState,
 };
@@ -48,6 +49,25 @@ async fn enter(state: &AppState, session: &InboxSession, wishes: Wishes) -> Answ
     Ok(answer(names.zip(outcomes)))
 }
 
+/// Joins rooms that a client named with its first request; what is refused comes as an event.
+pub(crate) async fn enter_all(state: &AppState, session: &InboxSession, names: &[String]) {
+    let wish = |name: &String| Wish { name: name.clone(), events: None, since: None };
+    let wishes: Vec<Wish> = names.iter().map(wish).collect();
+    let outcomes = join::join(state, session, &wishes).await;
+    for (name, outcome) in names.iter().zip(&outcomes) {
+        if let Err(problem) = outcome {
+            // Who cannot take it has lost more than this.
+            let _ = session.socket.emit(&event("error", &refused(name, problem)));
+        }
+    }
+}
+
+/// What is said of a room that was not joined.
+fn refused(name: &str, problem: &RoomError) -> Value {
+    let name: String = name.chars().take(MAX_ID_LEN).collect();
+    json!({ "code": problem.code(), "message": problem.to_string(), "room": name })
+}
+
 /// What is wished for beside the names is of no matter here.
 async fn exit(state: &AppState, session: &InboxSession, wishes: Wishes) -> Answer {
     let names: Vec<String> = wishes?.into_iter().map(|wish| wish.name).collect();
@@ -75,9 +95,7 @@ fn answer<'a>(outcomes: impl Iterator<Item = (&'a str, Result<Joined, RoomError>
             }
             Err(problem) => {
                 let (code, message) = (problem.code(), problem.to_string());
-                first.get_or_insert_with(
-                    || json!({ "code": code, "message": message, "room": name }),
-                );
+                first.get_or_insert_with(|| refused(&name, &problem));
                 let error = json!({ "code": code, "message": message });
                 json!({ "room": name, "ok": false, "error": error })
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, TestServer, schema};
+use crate::support::{Answer, Api, Stream, TestServer, schema};
 
 /// Pages for operators, which are not part of the API.
 const OPERATORS: [&str; 6] =
@@ -170,6 +170,19 @@ async fn check_rooms(check: &mut Checker, api: &Api) {
     }
 }
 
+async fn check_stream(check: &mut Checker, server: &TestServer) {
+    let (alice, operation) = (server.user("alice"), "get /stream");
+    let path = "/stream?since=0&device=d&rooms=post:1";
+    let stream = Stream::try_open(alice.request("GET", path)).await.expect("a stream");
+    let content = &check.document["paths"]["/stream"]["get"]["responses"]["200"]["content"];
+    assert!(content[stream.header("content-type").unwrap()].is_object());
+    check.seen.insert((operation.to_owned(), "200".to_owned()));
+    check.check(&alice, operation, "/stream?since=x", None).await.problem(400, "INVALID");
+    let tickets = "post /stream-tickets";
+    check.check(&alice, tickets, "/stream-tickets", None).await.json(201);
+    check.check(&server.nobody(), tickets, "/stream-tickets", None).await;
+}
+
 #[tokio::test]
 async fn answers_are_as_described() {
     let server = TestServer::start().await;
@@ -266,6 +279,7 @@ async fn answers_are_as_described() {
         check.check(&api, presence, &format!("/presence?{query}"), None).await.json(200);
     }
     check.check(&api, presence, "/presence", None).await.problem(400, "INVALID");
+    check_stream(&mut check, &server).await;
 
     // Only a store that is busy or away gives that one.
     let unseen: Vec<_> = check.unseen().into_iter().filter(|u| !u.ends_with(" 503")).collect();

@@ -2,67 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json};
+use futures_util::SinkExt as _;
+use serde_json::json;
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
+    connect_async,
     tungstenite::{Error, Message, client::IntoClientRequest as _},
 };
 
-use crate::support::{TestServer, claims, now_secs, sign, within};
-
-/// A plain client that speaks JSON.
-pub struct Plain(WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>);
-
-impl Plain {
-    pub async fn open(server: &TestServer, path: &str) -> Self {
-        let (mut socket, _) =
-            within(connect_async(format!("ws://{}{path}", server.address))).await.unwrap();
-        let welcome = read(&mut socket).await.unwrap();
-        assert_eq!(welcome["type"], "welcome");
-        assert!(welcome["connectionId"].is_string() && welcome["timestamp"].is_string());
-        Self(socket)
-    }
-
-    pub async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    /// The next message of a type; others before it are passed over.
-    pub async fn hear(&mut self, kind: &str) -> Value {
-        loop {
-            let message = read(&mut self.0).await.unwrap();
-            if message["type"] == kind {
-                return message;
-            }
-        }
-    }
-
-    /// The code that the server closes with.
-    async fn end(&mut self) -> u16 {
-        loop {
-            match within(self.0.next()).await {
-                Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
-                Some(Ok(_)) => {}
-                other => panic!("no close frame: {other:?}"),
-            }
-        }
-    }
-}
-
-/// The next text message; `Err` is the close code.
-async fn read(
-    socket: &mut WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>,
-) -> Result<Value, u16> {
-    loop {
-        match within(socket.next()).await {
-            Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-            Some(Ok(Message::Close(Some(frame)))) => return Err(frame.code.into()),
-            Some(Ok(_)) => {}
-            other => panic!("the connection broke: {other:?}"),
-        }
-    }
-}
+use crate::support::{Plain, TestServer, claims, now_secs, sign, within};
 
 #[tokio::test]
 async fn the_first_message_may_bring_the_token() {
@@ -93,9 +40,10 @@ async fn header_and_query_bring_it_too_and_an_upgrade_of_the_root_leads_here() {
     let mut request = format!("ws://{}/ws", server.address).into_client_request().unwrap();
     let bearer = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert("authorization", bearer);
-    let (mut socket, _) = within(connect_async(request)).await.unwrap();
-    read(&mut socket).await.unwrap();
-    assert_eq!(read(&mut socket).await.unwrap()["type"], "connected");
+    let (socket, _) = within(connect_async(request)).await.unwrap();
+    let mut alice = Plain(socket);
+    alice.hear("welcome").await;
+    assert_eq!(alice.next().await.unwrap()["type"], "connected");
 }
 
 #[tokio::test]

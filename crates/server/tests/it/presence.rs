@@ -5,9 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    plain::Plain,
     rooms::{joins, with_claims},
-    support::{Client, TestServer, eventually, within},
+    support::{Client, Plain, TestServer, eventually, within},
 };
 
 pub const NOW: Duration = Duration::ZERO;

@@ -5,9 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::{
-    plain::Plain,
     presence::{member, together},
-    support::{Client, TestServer, within},
+    support::{Client, Plain, TestServer, within},
 };
 
 /// Names and users of what a client was told about typing by now.

@@ -5,9 +5,11 @@ mod api;
 mod bus;
 mod client;
 mod log;
+mod plain;
 mod process;
 pub mod schema;
 mod server;
+mod stream;
 mod token;
 
 use std::{future::Future, time::Duration};
@@ -16,8 +18,10 @@ pub use api::{Answer, Api};
 pub use bus::LossyBus;
 pub use client::{Client, Packet};
 pub use log::logged;
+pub use plain::Plain;
 pub use process::{Tidings, fresh};
 pub use server::TestServer;
+pub use stream::{Sent, Stream};
 pub use token::{SECRET, claims, now_secs, sign, sign_as};
 
 /// Everything a test waits for comes long before this, or never.
