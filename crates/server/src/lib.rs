@@ -19,6 +19,7 @@ pub mod lifecycle;
 pub mod limiter;
 pub mod logging;
 pub mod metrics;
+mod outbound;
 pub mod playground;
 pub mod presence;
 pub mod rooms;

@@ -30,7 +30,7 @@ use crate::{
     metrics::Metrics,
     playground,
     presence::PresenceHub,
-    rooms::{EventLog, EventTypes, NodeSink, RoomHub},
+    rooms::{Application, EventLog, EventTypes, NodeSink, RoomHub},
     secret,
     state::{AppState, Shared},
     workers,
@@ -261,10 +261,12 @@ fn state(
     let event_types = EventTypes::new(&config.events).map_err(anyhow::Error::msg)?;
     let (rooms, lost) = RoomHub::new(&event_types);
     let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
+    let application = Application::new(&config.authorization, Arc::clone(&clock))?.map(Arc::new);
     let sink = NodeSink {
         inboxes: Arc::clone(&hub),
         rooms: Arc::clone(&rooms),
         revocations: Arc::clone(&revocations),
+        application: application.clone(),
     };
     let bus = join(Arc::new(sink));
     let shared = Shared {
@@ -282,6 +284,7 @@ fn state(
         tickets: Tickets::new(Arc::clone(&revocations)),
         revocations,
         addresses: AddressLimits::new(&config.limits),
+        application,
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
         audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),

@@ -20,7 +20,7 @@ use crate::{
     limiter::Limiters,
     metrics::Metrics,
     presence::PresenceHub,
-    rooms::{EventLog, EventTypes, RoomHub},
+    rooms::{Application, EventLog, EventTypes, RoomHub},
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
@@ -40,6 +40,8 @@ pub struct Shared {
     pub event_types: EventTypes,
     /// Live events in the log.
     pub event_log: EventLog,
+    /// Who is asked about rooms, if anybody is.
+    pub application: Option<Arc<Application>>,
     pub tokens: TokenVerifier,
     pub revocations: Arc<Revocations>,
     pub tickets: Tickets,

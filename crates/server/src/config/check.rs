@@ -23,6 +23,7 @@ pub fn check(config: &Config) -> Vec<String> {
     check_limits(config, &mut need);
     check_http(config, &mut need);
     check_rooms(config, &mut need);
+    super::authorization::check(config, &mut need);
     super::presence::check(config, &mut need);
     if config.dev {
         need(
@@ -62,9 +63,8 @@ fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {
         "auth: no key to check tokens with; set TIDINGS_JWT_SECRET, auth.keys or auth.jwks_url (or try --dev)",
     );
     if let Some(url) = &auth.jwks_url {
-        let local = url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost");
         need(
-            url.starts_with("https://") || local,
+            is_safe_address(url),
             "auth.jwks_url: must be an https address (http only on loopback)",
         );
     }
@@ -78,6 +78,17 @@ fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {
         "auth.max_token_life: must be at least 1 minute",
     );
     need(auth.leeway <= Duration::from_secs(300), "auth.leeway: must be at most 5 minutes");
+}
+
+/// Whether nobody on the way can read what is said there: https, or on this machine.
+pub(super) fn is_safe_address(url: &str) -> bool {
+    let Ok(url) = reqwest::Url::parse(url) else { return false };
+    let local = match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && local)
 }
 
 fn check_backends(config: &Config, need: &mut impl FnMut(bool, &str)) {
@@ -162,10 +173,6 @@ fn check_rooms(config: &Config, need: &mut impl FnMut(bool, &str)) {
         );
         need(kind.rule != Rule::Role(String::new()), ".rule: name the role");
         need(kind.max_members >= 1, ".max_members: must be at least 1");
-        need(
-            !kind.ask_application,
-            ".ask_application: this version does not ask the application; leave it out",
-        );
         let fine = kind.history.is_none_or(|history| {
             (1..=1_000).contains(&history.messages)
                 && (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&history.age)

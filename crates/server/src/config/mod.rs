@@ -3,6 +3,7 @@
 //! It comes from a TOML file, then the environment, then flags; later ones win. See
 //! [`load`](mod@load) for the rules and `docs/configuration.md` for every setting.
 
+mod authorization;
 mod check;
 mod environment;
 mod load;
@@ -16,6 +17,7 @@ use tidings_core::{
     room::{MAX_JOINED, RoomKind},
 };
 
+pub use authorization::Authorization;
 pub use check::MIN_SECRET;
 pub use check::check;
 pub use load::{ConfigError, Flags, load};
@@ -45,6 +47,7 @@ pub struct Config {
     /// Names this process in logs and health; made at each start if not set.
     pub node_id: Option<String>,
     pub auth: Auth,
+    pub authorization: Authorization,
     pub http: Http,
     pub gateway: Gateway,
     pub limits: Limits,
@@ -72,6 +75,7 @@ impl Default for Config {
             dev: false,
             node_id: None,
             auth: Auth::default(),
+            authorization: Authorization::default(),
             http: Http::default(),
             gateway: Gateway::default(),
             limits: Limits::default(),

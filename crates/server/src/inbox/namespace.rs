@@ -248,7 +248,7 @@ impl Namespace for InboxNamespace {
         log_opened(session);
         if socket.recovered()
             && let Err(problem) =
-                rooms::decide_again(&self.state, session, rooms::Which::Memberships).await
+                rooms::decide_again(&self.state, session, rooms::Which::Asked).await
         {
             // One that was lost since it was authorised would not have been heard of. Within a minute it is.
             tracing::warn!(%problem, "memberships could not be read for a client that came back");

@@ -1,37 +1,77 @@
-//! Who may join: the domain decides, the store is asked where it matters.
+//! Who may join: the domain decides, the store and the application are asked where it matters.
 
+use std::sync::Arc;
+
+use futures_util::future::join_all;
 use tidings_core::{
     ids::RoomId,
     ports::StoreError,
     room::{AccessClaims, Refusal, RoomKind, RoomName, Verdict, decide},
 };
 
+use super::application::{self, Word};
 use crate::{auth::Claims, state::AppState};
 
-/// What rule and token say; `None`: a membership would matter.
-pub(super) fn without_store(room: &RoomName, kind: &RoomKind, claims: &Claims) -> Option<Verdict> {
+/// What was decided about one room.
+#[derive(Debug, Clone)]
+pub(super) struct Decision {
+    /// Never [`Verdict::Ask`].
+    pub(super) verdict: Verdict,
+    /// What the application says to its refusal.
+    pub(super) reason: Option<Arc<str>>,
+}
+
+impl From<Verdict> for Decision {
+    fn from(verdict: Verdict) -> Self {
+        Self { verdict, reason: None }
+    }
+}
+
+/// What rule and token say; `None`: a membership would matter, or what the application says.
+pub(super) fn without_asking(room: &RoomName, kind: &RoomKind, claims: &Claims) -> Option<Verdict> {
     match decide(room, kind, access(claims), false) {
         Verdict::Refused(Refusal::NotMember) | Verdict::Ask => None,
         verdict => Some(verdict),
     }
 }
 
-/// Decides about rooms where a membership matters, in their order.
-pub(super) async fn by_membership(
+/// Decides about rooms where a membership matters, in their order. About those where it does
+/// not let in, the application is asked, where it wants to be.
+pub(super) async fn by_asking(
     state: &AppState,
     claims: &Claims,
     rooms: &[RoomName],
-) -> Result<Vec<Verdict>, StoreError> {
+) -> Result<Vec<Decision>, StoreError> {
     if rooms.is_empty() {
         return Ok(Vec::new());
     }
     let ids: Vec<RoomId> = rooms.iter().map(|room| room.id().clone()).collect();
-    let held = state.store.memberships(&claims.sub, &ids).await?;
-    let verdict = |room: &RoomName| match state.room_kinds.get(room.kind()) {
-        Some(kind) => decide(room, kind, access(claims), held.contains(room.id())),
-        None => Verdict::Refused(Refusal::NotMember),
+    let held = &state.store.memberships(&claims.sub, &ids).await?;
+    let decisions = rooms.iter().map(|room| async move {
+        let Some(kind) = state.room_kinds.get(room.kind()) else {
+            return Verdict::Refused(Refusal::NotMember).into();
+        };
+        match decide(room, kind, access(claims), held.contains(room.id())) {
+            Verdict::Ask => by_application(state, claims, room, kind).await,
+            verdict => verdict.into(),
+        }
+    });
+    Ok(join_all(decisions).await)
+}
+
+async fn by_application(
+    state: &AppState,
+    claims: &Claims,
+    room: &RoomName,
+    kind: &RoomKind,
+) -> Decision {
+    let word = match &state.application {
+        Some(application) => application.ask(claims, room).await,
+        None => Word::Silent,
     };
-    Ok(rooms.iter().map(verdict).collect())
+    let verdict = application::verdict(&word, kind);
+    let reason = if let Word::Refused(reason) = word { reason } else { None };
+    Decision { verdict, reason }
 }
 
 fn access(claims: &Claims) -> AccessClaims<'_> {
@@ -52,9 +92,12 @@ pub(crate) async fn may_look(
     let Some(kind) = state.room_kinds.get(room.kind()) else {
         return Ok(Err(Refusal::NotMember));
     };
-    let verdict = match without_store(room, kind, claims) {
+    let verdict = match without_asking(room, kind, claims) {
         Some(verdict) => Some(verdict),
-        None => by_membership(state, claims, std::slice::from_ref(room)).await?.pop(),
+        None => {
+            let decisions = by_asking(state, claims, std::slice::from_ref(room)).await?;
+            decisions.first().map(|decision| decision.verdict)
+        }
     };
     Ok(match verdict {
         Some(Verdict::Granted(_)) => Ok(()),

@@ -2,13 +2,14 @@
 
 use tidings_core::{
     ports::StoreError,
-    room::{Grant, RoomName, Verdict},
+    room::{Grant, Refusal, RoomName, Verdict},
 };
 
 use super::{
     access,
     events::Left,
     join::{expel, own_room},
+    joined::is_asked,
     lens::room_of_viewer,
 };
 use crate::{inbox::InboxSession, state::AppState};
@@ -20,12 +21,12 @@ pub(crate) enum Which<'a> {
     Lost(&'a RoomName),
     /// The token was renewed: all.
     Renewed,
-    /// Time has passed: those joined by a membership.
-    Memberships,
+    /// Time has passed: those joined because the store or the application said so.
+    Asked,
 }
 
-/// Decides again, and takes the connection out of what it may not keep. With the store away,
-/// memberships that nobody said were lost are kept until it answers.
+/// Decides again, and takes the connection out of what it may not keep. With the store or the
+/// application away, what nobody said was lost is kept until they answer.
 pub(crate) async fn decide_again(
     state: &AppState,
     session: &InboxSession,
@@ -33,37 +34,40 @@ pub(crate) async fn decide_again(
 ) -> Result<(), StoreError> {
     let _turn = session.rooms.turn().await;
     let claims = session.claims();
-    let mut by_membership = Vec::new();
+    let mut undecided = Vec::new();
     for (room, grant) in session.rooms.all() {
         let concerned = match which {
             Which::Lost(lost) => room == *lost,
             Which::Renewed => true,
-            Which::Memberships => grant == Grant::Membership,
+            Which::Asked => is_asked(grant),
         };
         let Some(kind) = state.room_kinds.get(room.kind()).filter(|_| concerned) else { continue };
-        match access::without_store(&room, kind, &claims) {
+        match access::without_asking(&room, kind, &claims) {
             Some(Verdict::Granted(grant)) => session.rooms.ground(&room, grant),
             Some(_) => expel(state, session, &room, Left::Token),
-            None => by_membership.push((room, grant)),
+            None => undecided.push((room, grant)),
         }
     }
     if matches!(which, Which::Renewed) {
         see_again(state, session);
     }
-    let rooms: Vec<RoomName> = by_membership.iter().map(|(room, _)| room.clone()).collect();
-    let answer = access::by_membership(state, &claims, &rooms).await;
-    for (n, (room, before)) in by_membership.into_iter().enumerate() {
-        let keeps = match answer.as_ref().map(|verdicts| verdicts.get(n)) {
-            Ok(Some(Verdict::Granted(grant))) => Some(*grant),
-            Ok(_) => None,
-            Err(_) => match which {
-                Which::Lost(_) => None,
-                _ => Some(before).filter(|before| *before == Grant::Membership),
-            },
+    let rooms: Vec<RoomName> = undecided.iter().map(|(room, _)| room.clone()).collect();
+    let answer = access::by_asking(state, &claims, &rooms).await;
+    for (n, (room, before)) in undecided.into_iter().enumerate() {
+        let verdicts = answer.as_ref().map(|decisions| decisions.get(n).map(|d| d.verdict));
+        let keeps = match (verdicts, which) {
+            (Ok(Some(Verdict::Granted(grant))), _) => Some(grant),
+            (_, Which::Lost(_)) => None,
+            (Ok(Some(Verdict::Refused(Refusal::ApplicationDown))), _) => {
+                Some(before).filter(|before| *before == Grant::Application)
+            }
+            (Ok(_), _) => None,
+            (Err(_), _) => Some(before).filter(|before| is_asked(*before)),
         };
         match (keeps, before) {
             (Some(grant), _) => session.rooms.ground(&room, grant),
             (None, Grant::Membership) => expel(state, session, &room, Left::Membership),
+            (None, Grant::Application) => expel(state, session, &room, Left::Application),
             (None, _) => expel(state, session, &room, Left::Token),
         }
     }

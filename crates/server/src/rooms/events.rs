@@ -13,6 +13,7 @@ use crate::inbox::events::event;
 pub(crate) enum Left {
     Membership,
     Token,
+    Application,
 }
 
 impl Left {
@@ -20,6 +21,7 @@ impl Left {
         match self {
             Self::Membership => "membership",
             Self::Token => "token",
+            Self::Application => "application",
         }
     }
 }

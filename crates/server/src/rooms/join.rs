@@ -8,7 +8,7 @@ use tidings_core::{
 };
 
 use super::{
-    access,
+    access::{self, Decision},
     events::{self, Left},
     history::{self, Return},
     lens::room_of_filter,
@@ -17,7 +17,7 @@ use super::{
 use crate::{auth::Claims, inbox::InboxSession, security, state::AppState};
 
 /// Why a room was not joined or left. The text is for the client's author.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum RoomError {
     #[error("the name of a room {0}")]
     Invalid(InvalidRoom),
@@ -25,6 +25,9 @@ pub(super) enum RoomError {
     UnknownKind,
     #[error("{0}")]
     Forbidden(Refusal),
+    /// With the application's own words.
+    #[error("the application does not let you in: {0}")]
+    Denied(Arc<str>),
     #[error("you are always in your own room")]
     Own,
     #[error("the room is full")]
@@ -43,7 +46,7 @@ impl RoomError {
             Self::Invalid(_) => "INVALID_ROOM",
             Self::UnknownKind => "UNKNOWN_KIND",
             Self::Forbidden(Refusal::ApplicationDown) | Self::Unavailable => "UNAVAILABLE",
-            Self::Forbidden(_) | Self::Own => "FORBIDDEN",
+            Self::Forbidden(_) | Self::Denied(_) | Self::Own => "FORBIDDEN",
             Self::Full => "ROOM_FULL",
             Self::TooMany => "TOO_MANY_ROOMS",
             Self::TooManyFilters => "TOO_MANY_FILTERS",
@@ -104,7 +107,7 @@ pub(super) async fn join(
     let claims = session.claims();
     let most = state.config.limits.rooms_per_connection;
     let mut outcomes = Vec::with_capacity(wishes.len());
-    // Rooms whose members the store knows, and their places in `outcomes`.
+    // Rooms about which others know, and their places in `outcomes`.
     let mut undecided = Vec::new();
     for (n, wish) in wishes.iter().enumerate() {
         // Nobody is in more rooms than that: so many questions are enough too.
@@ -133,26 +136,30 @@ pub(super) async fn join(
         outcomes.push(outcome);
     }
     let rooms: Vec<RoomName> = undecided.iter().map(|(_, at)| at.room.clone()).collect();
-    let verdicts = match access::by_membership(state, &claims, &rooms).await {
-        Ok(verdicts) => verdicts.into_iter().map(Some).collect(),
+    let decisions = match access::by_asking(state, &claims, &rooms).await {
+        Ok(decisions) => decisions.into_iter().map(Some).collect(),
         Err(problem) => {
             tracing::error!(%problem, "memberships could not be read");
             vec![None; rooms.len()]
         }
     };
-    for ((n, entrance), verdict) in undecided.into_iter().zip(verdicts) {
-        let outcome = match verdict {
-            Some(Verdict::Granted(grant)) => enter(state, session, entrance, grant).await,
-            refused => Err(refused.map_or(RoomError::Unavailable, refusal)),
+    for ((n, entrance), decision) in undecided.into_iter().zip(decisions) {
+        let outcome = match decision {
+            Some(Decision { verdict: Verdict::Granted(grant), .. }) => {
+                enter(state, session, entrance, grant).await
+            }
+            Some(Decision { reason: Some(reason), .. }) => Err(RoomError::Denied(reason)),
+            Some(refused) => Err(refusal(refused.verdict)),
+            None => Err(RoomError::Unavailable),
         };
         if let Some(place) = outcomes.get_mut(n) {
             *place = outcome;
         }
     }
     for (wish, outcome) in wishes.iter().zip(&outcomes) {
-        if let Err(RoomError::Forbidden(why)) = outcome {
-            let ip = session.socket.handshake().client_ip;
-            security::room_refused(&state.audit, &session.user, &wish.name, &why.to_string(), ip);
+        if let Err(refused @ (RoomError::Forbidden(_) | RoomError::Denied(_))) = outcome {
+            let (ip, why) = (session.socket.handshake().client_ip, refused.to_string());
+            security::room_refused(&state.audit, &session.user, &wish.name, &why, ip);
         }
     }
     outcomes
@@ -182,7 +189,7 @@ fn look<'a>(state: &'a AppState, session: &InboxSession, claims: &Claims, name: 
     if session.rooms.contains(&room) {
         return Look::Member(room);
     }
-    match access::without_store(&room, kind, claims) {
+    match access::without_asking(&room, kind, claims) {
         Some(Verdict::Granted(grant)) => Look::Granted(room, kind, grant),
         Some(verdict) => Look::Done(Err(refusal(verdict))),
         None => Look::Undecided(room, kind),
@@ -201,7 +208,7 @@ async fn subscribe(
 fn refusal(verdict: Verdict) -> RoomError {
     match verdict {
         Verdict::Refused(why) => RoomError::Forbidden(why),
-        // Nobody can be asked.
+        // The application was asked by now.
         Verdict::Ask | Verdict::Granted(_) => RoomError::Forbidden(Refusal::ApplicationDown),
     }
 }

@@ -25,6 +25,11 @@ struct Joined {
     subscription: Arc<Subscription>,
 }
 
+/// Whether others know whether it still holds.
+pub(super) fn is_asked(grant: Grant) -> bool {
+    matches!(grant, Grant::Membership | Grant::Application)
+}
+
 impl JoinedRooms {
     pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
@@ -42,9 +47,9 @@ impl JoinedRooms {
         self.rooms.lock().iter().map(|(room, joined)| (room.clone(), joined.grant)).collect()
     }
 
-    /// Whether some room was joined by a membership.
-    pub(crate) fn has_memberships(&self) -> bool {
-        self.rooms.lock().values().any(|joined| joined.grant == Grant::Membership)
+    /// Whether some room was joined because the store or the application said so.
+    pub(crate) fn has_asked(&self) -> bool {
+        self.rooms.lock().values().any(|joined| is_asked(joined.grant))
     }
 
     pub(super) fn put(&self, room: RoomName, grant: Grant, subscription: Arc<Subscription>) {

@@ -2,12 +2,13 @@
 //!
 //! A node subscribes a room on the bus while a connection of it is in the room; what comes from
 //! the bus goes to everybody in it by the gateway. Who may join is decided in this order: the
-//! rule of the kind, the token, the memberships that the application keeps. Until a connection
-//! leaves, that stays to be proven: a lost membership is decided again at once, a renewed token
-//! too, and memberships every minute in any case.
+//! rule of the kind, the token, the memberships that the application keeps, the application itself
+//! where a kind wants it asked. Until a connection leaves, that stays to be proven: a lost membership
+//! is decided again at once, a renewed token too, and what store and application said every minute.
 
 mod access;
 mod again;
+mod application;
 pub(crate) mod commands;
 mod event_log;
 mod events;
@@ -25,6 +26,8 @@ mod types;
 
 pub(crate) use access::may_look;
 pub(crate) use again::{Which, decide_again};
+pub use application::Application;
+pub(crate) use application::signing_key;
 pub use event_log::EventLog;
 pub use hub::{Presence, RoomHub};
 pub(crate) use join::{close, open, own_room};

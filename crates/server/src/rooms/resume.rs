@@ -56,20 +56,20 @@ pub(crate) async fn authorise(state: &AppState, session: &InboxSession, left: &L
     let claims = session.claims();
     session.rooms.see_as(state.rooms.viewers.of(&claims.roles));
     let mut resumed = Vec::with_capacity(left.rooms.len());
-    let mut by_membership = Vec::new();
+    let mut undecided = Vec::new();
     for (room, filter) in left.rooms.iter().take(state.config.limits.rooms_per_connection) {
         let Some(kind) = state.room_kinds.get(room.kind()) else { continue };
-        match access::without_store(room, kind, &claims) {
+        match access::without_asking(room, kind, &claims) {
             Some(Verdict::Granted(grant)) => resumed.push((room, filter, grant)),
             Some(_) => {}
-            None => by_membership.push((room, filter)),
+            None => undecided.push((room, filter)),
         }
     }
-    let rooms: Vec<RoomName> = by_membership.iter().map(|(room, _)| (*room).clone()).collect();
-    match access::by_membership(state, &claims, &rooms).await {
-        Ok(verdicts) => {
-            for ((room, filter), verdict) in by_membership.into_iter().zip(verdicts) {
-                if let Verdict::Granted(grant) = verdict {
+    let rooms: Vec<RoomName> = undecided.iter().map(|(room, _)| (*room).clone()).collect();
+    match access::by_asking(state, &claims, &rooms).await {
+        Ok(decisions) => {
+            for ((room, filter), decision) in undecided.into_iter().zip(decisions) {
+                if let Verdict::Granted(grant) = decision.verdict {
                     resumed.push((room, filter, grant));
                 }
             }

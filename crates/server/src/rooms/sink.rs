@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal, signal::NodeSignal};
 
-use super::RoomHub;
+use super::{Application, RoomHub};
 use crate::{auth::Revocations, inbox::InboxHub};
 
 pub struct NodeSink {
     pub inboxes: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
     pub revocations: Arc<Revocations>,
+    pub application: Option<Arc<Application>>,
 }
 
 impl BusSink for NodeSink {
@@ -25,6 +26,11 @@ impl BusSink for NodeSink {
     fn receive_signal(&self, signal: Arc<NodeSignal>) {
         match &*signal {
             NodeSignal::Revoked(revocation) => self.revocations.add([revocation.clone()]),
+            NodeSignal::AskAgain { room, users } => {
+                if let Some(application) = &self.application {
+                    application.forget(room, users);
+                }
+            }
         }
     }
 }

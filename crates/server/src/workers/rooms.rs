@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tidings_core::room::RoomSignal;
 
 use super::Lost;
@@ -14,6 +15,9 @@ use crate::{
 /// Between two looks at all memberships held. Losses are heard of at once; this is for those
 /// whose word was lost.
 pub(super) const PAUSE: Duration = Duration::from_secs(60);
+
+/// Connections that are decided about at the same time: the application takes its time.
+const SIDE_BY_SIDE: usize = 16;
 
 pub(super) async fn run(state: AppState, mut lost: Lost) {
     loop {
@@ -33,17 +37,28 @@ pub(super) async fn run(state: AppState, mut lost: Lost) {
 
 async fn take_out(state: &AppState, signal: &Arc<RoomSignal>) {
     let RoomSignal::MembershipLost { room, users } = &**signal else { return };
-    for session in users.iter().flat_map(|user| state.hub.sessions_of(user)) {
-        if let Err(problem) = decide_again(state, &session, Which::Lost(room)).await {
-            tracing::warn!(%problem, %room, "a membership was taken to be lost unasked");
-        }
+    if let Some(application) = &state.application {
+        // Said before, by whoever took them away, but that word may have been lost.
+        application.forget(room, users);
     }
+    let sessions = users.iter().flat_map(|user| state.hub.sessions_of(user));
+    stream::iter(sessions)
+        .for_each_concurrent(SIDE_BY_SIDE, |session| async move {
+            if let Err(problem) = decide_again(state, &session, Which::Lost(room)).await {
+                tracing::warn!(%problem, %room, "a membership was taken to be lost unasked");
+            }
+        })
+        .await;
 }
 
-/// Looks at all memberships that somebody is in a room by.
+/// Looks at all rooms that somebody is in because the store or the application said so.
 pub async fn tick(state: AppState) -> anyhow::Result<()> {
-    for session in state.hub.sessions_where(|session| session.rooms.has_memberships()) {
-        decide_again(&state, &session, Which::Memberships).await?;
-    }
+    let sessions = state.hub.sessions_where(|session| session.rooms.has_asked());
+    let state = &state;
+    stream::iter(sessions.into_iter().map(Ok))
+        .try_for_each_concurrent(SIDE_BY_SIDE, |session| async move {
+            decide_again(state, &session, Which::Asked).await
+        })
+        .await?;
     Ok(())
 }

@@ -10,6 +10,8 @@
 
 mod announcements;
 mod api_keys;
+mod application;
+mod application_down;
 mod architecture;
 mod audit;
 mod auth;

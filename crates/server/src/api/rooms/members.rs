@@ -11,6 +11,7 @@ use tidings_core::{
     ids::UserId,
     ports::NewMembers,
     room::{RoomName, RoomSignal, Rule},
+    signal::NodeSignal,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -143,9 +144,15 @@ async fn remove(
     users: Vec<UserId>,
 ) -> Result<AxumJson<Removed>, Problem> {
     server.require(Scope::RoomsWrite)?;
-    let (room, _) = super::room(state, room, "room")?;
+    let (room, kind) = super::room(state, room, "room")?;
     let removed = state.store.remove_members(room.id(), &users).await?.len();
     audit(server, "members.removed", &room, &users);
+    if kind.ask_application {
+        let signal = NodeSignal::AskAgain { room: room.clone(), users: users.clone() };
+        if let Err(problem) = state.bus.publish_to_nodes(&Arc::new(signal)).await {
+            tracing::warn!(%problem, %room, "the application is asked again when its answers end");
+        }
+    }
     // Of all that were named: a request sent again makes good what the bus lost the first time.
     let signal = Arc::new(RoomSignal::MembershipLost { room: room.clone(), users });
     if let Err(problem) = state.bus.publish_room(&signal).await {

@@ -1,6 +1,7 @@
 //! What the tests share: a server in this process or in one of its own, an HTTP client, and a
 //! Socket.IO client that speaks the wire by hand.
 
+mod answering;
 mod api;
 mod bus;
 mod client;
@@ -14,6 +15,7 @@ mod token;
 
 use std::{future::Future, time::Duration};
 
+pub use answering::{Answering, Asked, Says};
 pub use api::{Answer, Api};
 pub use bus::LossyBus;
 pub use client::{Client, Packet};

@@ -1,0 +1,142 @@
+//! A circuit breaker: who failed several times in a row is left alone for a while, then tried
+//! with one question before the others follow.
+
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// Failures in a row that open it.
+const FAILURES: u32 = 5;
+
+pub(super) struct Breaker {
+    /// Whom it protects, for the log.
+    name: &'static str,
+    /// How long it stays open.
+    pause: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    failures: u32,
+    open_until: Option<Instant>,
+    /// One question is on its way to find out.
+    probing: bool,
+}
+
+/// The right to ask once. Dropped without a result it says nothing.
+pub(super) struct Pass<'a> {
+    breaker: &'a Breaker,
+    is_probe: bool,
+    told: bool,
+}
+
+impl Breaker {
+    pub(super) fn new(name: &'static str, pause: Duration) -> Self {
+        Self { name, pause, state: Mutex::default() }
+    }
+
+    /// `None`: nobody may ask now.
+    pub(super) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
+        let mut state = self.state.lock();
+        let is_probe = state.open_until.is_some();
+        if is_probe {
+            if state.probing || state.open_until.is_some_and(|until| now < until) {
+                return None;
+            }
+            state.probing = true;
+        }
+        Some(Pass { breaker: self, is_probe, told: false })
+    }
+}
+
+impl Pass<'_> {
+    pub(super) fn answered(mut self) {
+        self.told = true;
+        let mut state = self.breaker.state.lock();
+        if state.open_until.is_some() {
+            tracing::info!(service = self.breaker.name, "it answers again");
+        }
+        *state = State::default();
+    }
+
+    pub(super) fn failed(mut self, now: Instant) {
+        self.told = true;
+        let mut state = self.breaker.state.lock();
+        state.failures += 1;
+        if self.is_probe {
+            state.probing = false;
+        } else if state.open_until.is_some() || state.failures < FAILURES {
+            return;
+        } else {
+            let seconds = self.breaker.pause.as_secs_f64();
+            tracing::warn!(service = self.breaker.name, seconds, "it is not asked for a while");
+        }
+        state.open_until = Some(now + self.breaker.pause);
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if self.is_probe && !self.told {
+            // Nobody waited for the answer: the next one finds out.
+            self.breaker.state.lock().probing = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAUSE: Duration = Duration::from_secs(30);
+
+    fn opened(now: Instant) -> Breaker {
+        let breaker = Breaker::new("test", PAUSE);
+        for _ in 0..FAILURES {
+            breaker.pass(now).unwrap().failed(now);
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_an_answer_starts_the_row_anew() {
+        let now = Instant::now();
+        let breaker = Breaker::new("test", PAUSE);
+        for _ in 0..3 {
+            for _ in 1..FAILURES {
+                breaker.pass(now).unwrap().failed(now);
+            }
+            breaker.pass(now).unwrap().answered();
+        }
+        assert!(opened(now).pass(now).is_none());
+    }
+
+    #[test]
+    fn after_its_pause_one_finds_out_for_all() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        assert!(breaker.pass(now + PAUSE - Duration::from_millis(1)).is_none());
+        let later = now + PAUSE;
+        let probe = breaker.pass(later).unwrap();
+        assert!(breaker.pass(later).is_none(), "one at a time");
+        probe.failed(later);
+        assert!(breaker.pass(later).is_none(), "it stays open");
+        let probe = breaker.pass(later + PAUSE).unwrap();
+        drop(probe);
+        breaker.pass(later + PAUSE).unwrap().answered();
+        assert!(breaker.pass(later + PAUSE).is_some() && breaker.pass(later + PAUSE).is_some());
+    }
+
+    #[test]
+    fn those_on_their_way_when_it_opens_do_not_keep_it_open() {
+        let now = Instant::now();
+        let breaker = Breaker::new("test", PAUSE);
+        let late = breaker.pass(now).unwrap();
+        for _ in 0..FAILURES {
+            breaker.pass(now).unwrap().failed(now);
+        }
+        late.failed(now + PAUSE / 2);
+        assert!(breaker.pass(now + PAUSE).is_some());
+    }
+}
