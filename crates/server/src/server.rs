@@ -280,7 +280,12 @@ fn state(
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         event_types,
         event_log: EventLog::new(config.log.room_events),
-        tokens: TokenVerifier::new(&config.auth, secret.as_deref(), Arc::clone(&revocations))?,
+        tokens: TokenVerifier::new(
+            &config.auth,
+            secret.as_deref(),
+            Arc::clone(&revocations),
+            Arc::clone(&clock),
+        )?,
         tickets: Tickets::new(Arc::clone(&revocations)),
         revocations,
         addresses: AddressLimits::new(&config.limits),

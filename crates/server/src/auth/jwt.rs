@@ -4,8 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 
+use tidings_core::{api_key, ports::Clock};
+
 use super::{
     Claims, MAX_TOKEN, Revocations, TokenError,
+    introspection::Introspector,
     jwks::Jwks,
     keys::{self, VerificationKey},
     revocations,
@@ -16,6 +19,7 @@ use crate::config::Auth;
 pub struct TokenVerifier {
     keys: Vec<VerificationKey>,
     jwks: Option<Jwks>,
+    introspector: Option<Introspector>,
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
@@ -29,6 +33,7 @@ impl TokenVerifier {
         config: &Auth,
         dev_secret: Option<&str>,
         revocations: Arc<Revocations>,
+        clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let mut keys = Vec::new();
         for secret in config.jwt_secret.as_deref().into_iter().chain(dev_secret) {
@@ -48,6 +53,7 @@ impl TokenVerifier {
         Ok(Self {
             keys,
             jwks: jwks.transpose()?,
+            introspector: Introspector::new(config, clock)?,
             issuer: config.issuer.clone(),
             audience: config.audience.clone(),
             leeway: config.leeway,
@@ -70,6 +76,11 @@ impl TokenVerifier {
     pub async fn look_at(&self, token: &str) -> Result<Claims, TokenError> {
         let (kid, algorithm, failure) = match self.try_local(token) {
             Local::Verdict(verdict) => return verdict,
+            Local::Opaque(introspector) => {
+                let mut claims = introspector.claims(token).await?;
+                self.end(&mut claims)?;
+                return Ok(claims);
+            }
             Local::Undecided { kid, algorithm, failure } => (kid, algorithm, failure),
         };
         let Some(jwks) = &self.jwks else { return Err(failure) };
@@ -83,13 +94,14 @@ impl TokenVerifier {
     pub fn verify_locally(&self, token: &str) -> Option<Result<Claims, TokenError>> {
         match self.try_local(token) {
             Local::Verdict(verdict) => Some(verdict.and_then(|claims| self.standing(claims))),
+            Local::Opaque(_) => None,
             Local::Undecided { .. } if self.jwks.is_some() => None,
             Local::Undecided { failure, .. } => Some(Err(failure)),
         }
     }
 
     /// Tries the keys of the configuration.
-    fn try_local(&self, token: &str) -> Local {
+    fn try_local(&self, token: &str) -> Local<'_> {
         if token.is_empty() {
             return Local::Verdict(Err(TokenError::Missing));
         }
@@ -99,7 +111,13 @@ impl TokenVerifier {
         let header = match jsonwebtoken::decode_header(token) {
             Ok(header) => header,
             Err(problem) => {
-                return Local::Verdict(Err(TokenError::Invalid(problem.to_string())));
+                return match &self.introspector {
+                    // An API key is nobody else's to see.
+                    Some(introspector) if !token.starts_with(api_key::PREFIX) => {
+                        Local::Opaque(introspector)
+                    }
+                    _ => Local::Verdict(Err(TokenError::Invalid(problem.to_string()))),
+                };
             }
         };
         let mut failure = TokenError::Invalid("no key of this kid and algorithm".into());
@@ -167,8 +185,10 @@ impl TokenVerifier {
 }
 
 /// What the keys of the configuration say.
-enum Local {
+enum Local<'a> {
     Verdict(Result<Claims, TokenError>),
+    /// It is no JSON Web Token: only who issued it knows.
+    Opaque(&'a Introspector),
     /// None of them signed it.
     Undecided {
         kid: Option<String>,
@@ -215,7 +235,7 @@ mod tests {
             ..Auth::default()
         };
         let revocations = Arc::new(Revocations::new(Arc::new(SystemClock)));
-        TokenVerifier::new(&config, None, revocations).unwrap()
+        TokenVerifier::new(&config, None, revocations, Arc::new(SystemClock)).unwrap()
     }
 
     fn token(claims: &serde_json::Value, secret: &str, algorithm: Algorithm) -> String {

@@ -1,5 +1,6 @@
 //! Who is there: users by JSON Web Token (RFC 7519), servers by API key.
 
+mod introspection;
 mod jwks;
 mod jwt;
 mod keys;

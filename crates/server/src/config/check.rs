@@ -18,6 +18,7 @@ pub fn check(config: &Config) -> Vec<String> {
         }
     };
     check_auth(config, &mut need);
+    super::introspection::check(config, &mut need);
     check_backends(config, &mut need);
     check_gateway(config, &mut need);
     check_limits(config, &mut need);
@@ -57,10 +58,13 @@ fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {
             "auth.jwt_secret (TIDINGS_JWT_SECRET): must have at least 32 bytes; make one with `openssl rand -hex 32`",
         );
     }
-    let has_key = auth.jwt_secret.is_some() || !auth.keys.is_empty() || auth.jwks_url.is_some();
+    let has_key = auth.jwt_secret.is_some()
+        || !auth.keys.is_empty()
+        || auth.jwks_url.is_some()
+        || auth.introspection.url.is_some();
     need(
         has_key || config.dev,
-        "auth: no key to check tokens with; set TIDINGS_JWT_SECRET, auth.keys or auth.jwks_url (or try --dev)",
+        "auth: no key to check tokens with; set TIDINGS_JWT_SECRET, auth.keys, auth.jwks_url or auth.introspection (or try --dev)",
     );
     if let Some(url) = &auth.jwks_url {
         need(

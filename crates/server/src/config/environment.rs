@@ -31,7 +31,14 @@ const FALLBACKS: [(&str, &str); 6] = [
 const LISTS: [&str; 3] = ["http.origins", "http.trusted_proxies", "http.hosts"];
 
 /// Settings that are text even if they look like a number.
-const TEXTS: [&str; 4] = ["auth.jwt_secret", "node_id", "auth.audience", "authorization.secret"];
+const TEXTS: [&str; 6] = [
+    "auth.jwt_secret",
+    "node_id",
+    "auth.audience",
+    "auth.introspection.client_id",
+    "auth.introspection.client_secret",
+    "authorization.secret",
+];
 
 /// Puts the environment over `table`.
 pub(super) fn apply(

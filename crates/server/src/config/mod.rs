@@ -6,6 +6,7 @@
 mod authorization;
 mod check;
 mod environment;
+mod introspection;
 mod load;
 mod presence;
 
@@ -20,6 +21,7 @@ use tidings_core::{
 pub use authorization::Authorization;
 pub use check::MIN_SECRET;
 pub use check::check;
+pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use presence::Presence;
 
@@ -108,6 +110,8 @@ pub struct Auth {
     /// How long cached keys serve on while their source is away.
     #[serde(with = "duration")]
     pub jwks_grace: Duration,
+    /// Who is asked about tokens that are no JSON Web Tokens.
+    pub introspection: Introspection,
     /// The `iss` that every token must carry.
     pub issuer: Option<String>,
     /// The `aud` that every token must carry.
@@ -128,6 +132,7 @@ impl Default for Auth {
             jwks_url: None,
             jwks_cache: Duration::from_secs(5 * 60),
             jwks_grace: Duration::from_secs(15 * 60),
+            introspection: Introspection::default(),
             issuer: None,
             audience: None,
             max_token_life: DAY.saturating_mul(366),

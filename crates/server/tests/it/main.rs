@@ -28,6 +28,7 @@ mod hostile;
 mod hostile_socket;
 mod idempotency;
 mod inbox;
+mod introspection;
 mod jwks;
 mod lifecycle;
 mod list;
