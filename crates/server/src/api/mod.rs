@@ -1,6 +1,7 @@
 //! The HTTP API: `/api/v1`, and the same under `/api`.
 
 mod announcements;
+mod asyncapi;
 mod audit;
 mod caller;
 pub mod door;
@@ -76,6 +77,7 @@ pub fn router(state: &AppState) -> Router {
         .nest("/api/v1", api.clone())
         .nest("/api", api)
         .route("/api/openapi.json", openapi)
+        .route("/api/asyncapi.json", asyncapi::page(state))
         .route("/health", axum::routing::get(health::health))
         .route("/health/live", axum::routing::get(health::live))
         .route("/health/ready", axum::routing::get(health::ready))

@@ -7,8 +7,15 @@ use serde_json::{Value, json};
 use crate::support::{Answer, Api, Stream, TestServer, schema};
 
 /// Pages for operators, which are not part of the API.
-const OPERATORS: [&str; 6] =
-    ["/health", "/health/live", "/health/ready", "/ws/metrics", "/api/openapi.json", "/metrics"];
+const OPERATORS: [&str; 7] = [
+    "/health",
+    "/health/live",
+    "/health/ready",
+    "/ws/metrics",
+    "/api/openapi.json",
+    "/api/asyncapi.json",
+    "/metrics",
+];
 
 async fn document(server: &TestServer) -> Value {
     server.page("/api/openapi.json").await.json(200)

@@ -1,4 +1,4 @@
-//! As much of JSON Schema as the description of the API uses. Stricter in one thing: a property
+//! As much of JSON Schema as the descriptions of the API and the events use. Stricter in one thing: a property
 //! that is not described is wrong.
 
 use serde_json::{Map, Value};
@@ -55,6 +55,11 @@ fn check_type(schema: &Value, value: &Value) -> Result<(), String> {
 }
 
 fn check_bounds(schema: &Value, value: &Value) -> Result<(), String> {
+    if let Some(constant) = schema.get("const")
+        && constant != value
+    {
+        return Err(format!("{value} is not {constant}"));
+    }
     if let Some(values) = schema["enum"].as_array()
         && !values.contains(value)
     {
