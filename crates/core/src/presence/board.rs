@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{
-    Details, Entry, Settings, Socket, Status, Update,
+    Card, Details, Entry, Settings, Socket, Status,
     person::{Device, Person},
     place::Place,
 };
@@ -48,8 +48,16 @@ impl Board {
         }
     }
 
-    pub fn connect(&mut self, user: &UserId, id: DeviceId, socket: Socket, now: Timestamp) {
-        self.people.entry(user.clone()).or_insert_with(Person::new).add(id, socket, now);
+    /// `card`: what the client said of itself already, if it did.
+    pub fn connect(
+        &mut self,
+        user: &UserId,
+        id: DeviceId,
+        socket: Socket,
+        card: Option<Card>,
+        now: Timestamp,
+    ) {
+        self.people.entry(user.clone()).or_insert_with(Person::new).add(id, socket, card, now);
         self.touched.insert(user.clone());
     }
 
@@ -64,15 +72,10 @@ impl Board {
         }
     }
 
-    pub fn update(
-        &mut self,
-        user: &UserId,
-        id: DeviceId,
-        update: Update,
-        now: Timestamp,
-    ) -> Option<Own> {
+    /// A client said something of itself. Gives what the user's own devices see then.
+    pub fn say(&mut self, user: &UserId, id: DeviceId, card: Card, now: Timestamp) -> Option<Own> {
         let person = self.people.get_mut(user)?;
-        person.update(id, update, now);
+        person.say(id, card, now);
         self.touched.insert(user.clone());
         Some(own(person))
     }

@@ -65,6 +65,21 @@ pub struct Details {
     pub metadata: Option<Box<RawValue>>,
 }
 
+/// All that a client said of its presence.
+#[derive(Debug, Clone)]
+pub struct Card {
+    pub status: Status,
+    /// Others see the user offline, whatever the devices say.
+    pub invisible: bool,
+    pub details: Arc<Details>,
+}
+
+impl Default for Card {
+    fn default() -> Self {
+        Self { status: Status::Online, invisible: false, details: Arc::default() }
+    }
+}
+
 impl PartialEq for Details {
     fn eq(&self, other: &Self) -> bool {
         let text = |details: &Self| details.metadata.as_ref().map(|data| data.get().to_owned());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Details, DeviceId, Entry, Settings, Socket, Status, Update};
+use super::{Card, Details, DeviceId, Entry, Settings, Socket, Status};
 use crate::{ids::UserId, room::RoomName, time::Timestamp};
 
 /// Connections of one user that have ended and still count for a while.
@@ -11,9 +11,7 @@ const MAX_GONE: usize = 4;
 pub(super) struct Device {
     pub(super) id: DeviceId,
     pub(super) socket: Socket,
-    status: Status,
-    invisible: bool,
-    details: Arc<Details>,
+    card: Card,
     /// When its client last said something about its presence, or else when it connected.
     said: (Option<Timestamp>, Timestamp),
     /// Silent for too long, since then.
@@ -30,7 +28,7 @@ impl Device {
     }
 
     fn counts(&self) -> bool {
-        self.lapsed.is_none() && self.status != Status::Offline
+        self.lapsed.is_none() && self.card.status != Status::Offline
     }
 }
 
@@ -69,14 +67,12 @@ impl Person {
         }
     }
 
-    pub(super) fn add(&mut self, id: DeviceId, socket: Socket, now: Timestamp) {
+    pub(super) fn add(&mut self, id: DeviceId, socket: Socket, card: Option<Card>, now: Timestamp) {
         self.devices.push(Device {
             id,
             socket,
-            status: Status::Online,
-            invisible: false,
-            details: Arc::default(),
-            said: (None, now),
+            said: (card.is_some().then_some(now), now),
+            card: card.unwrap_or_default(),
             lapsed: None,
             gone: None,
             rooms: Vec::new(),
@@ -107,14 +103,10 @@ impl Person {
         self.devices.iter().filter(|device| device.gone.is_none()).count() > 1
     }
 
-    pub(super) fn update(&mut self, id: DeviceId, update: Update, now: Timestamp) {
+    pub(super) fn say(&mut self, id: DeviceId, card: Card, now: Timestamp) {
         let Some(device) = self.device(id) else { return };
-        device.status = update.status.unwrap_or(device.status);
-        device.invisible = update.invisible.unwrap_or(device.invisible);
+        device.card = card;
         device.said.0 = Some(now);
-        let mut details = Details::clone(&device.details);
-        update.apply(&mut details);
-        device.details = Arc::new(details);
     }
 
     pub(super) fn lapse(&mut self, id: DeviceId, since: Option<Timestamp>) {
@@ -126,18 +118,18 @@ impl Person {
     /// What the devices add up to, as the user's own devices see it.
     pub(super) fn own(&self) -> View {
         let counting = || self.devices.iter().filter(|device| device.counts());
-        let Some(status) = counting().map(|device| device.status).max() else {
+        let Some(status) = counting().map(|device| device.card.status).max() else {
             return View::offline();
         };
         // Where the user last did something; a connection that has said nothing yet takes
         // nothing away from one that has.
         let latest = counting().max_by_key(|device| device.said);
-        View { status, details: latest.map(|d| Arc::clone(&d.details)).unwrap_or_default() }
+        View { status, details: latest.map(|d| Arc::clone(&d.card.details)).unwrap_or_default() }
     }
 
     /// Also by a device that is silent: who hides does not come out by doing nothing.
     pub(super) fn is_invisible(&self) -> bool {
-        self.devices.iter().any(|device| device.invisible)
+        self.devices.iter().any(|device| device.card.invisible)
     }
 
     pub(super) fn view(&self) -> View {

@@ -7,6 +7,7 @@ struct World {
     board: Board,
     now: Timestamp,
     next: u64,
+    cards: std::collections::HashMap<DeviceId, Card>,
 }
 
 fn user(name: &str) -> UserId {
@@ -28,13 +29,18 @@ impl World {
             large_room: 8,
             large_pause: Duration::from_secs(1),
         };
-        Self { board: Board::new(settings), now: Timestamp::from_millis(1_000_000), next: 0 }
+        Self {
+            board: Board::new(settings),
+            now: Timestamp::from_millis(1_000_000),
+            next: 0,
+            cards: Default::default(),
+        }
     }
 
     fn connect(&mut self, name: &str, rooms: &[&str]) -> DeviceId {
         self.next += 1;
         let id = DeviceId(self.next);
-        self.board.connect(&user(name), id, format!("s{}", id.0).into(), self.now);
+        self.board.connect(&user(name), id, format!("s{}", id.0).into(), None, self.now);
         rooms.iter().for_each(|joined| self.board.enter(&user(name), id, &room(joined)));
         id
     }
@@ -49,7 +55,9 @@ impl World {
     }
 
     fn set(&mut self, name: &str, id: DeviceId, json: &str) -> Own {
-        self.board.update(&user(name), id, update(json), self.now).unwrap()
+        let card = update(json).apply(&self.cards.remove(&id).unwrap_or_default());
+        self.cards.insert(id, card.clone());
+        self.board.say(&user(name), id, card, self.now).unwrap()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::{Details, Status};
+use super::{Card, Details, Status};
 
 /// Longest `currentFeature`, in characters.
 const MAX_FEATURE: usize = 128;
@@ -69,7 +69,16 @@ impl Update {
     }
 
     /// Puts what was given in the place of what was there.
-    pub(super) fn apply(self, details: &mut Details) {
+    #[must_use]
+    pub fn apply(self, card: &Card) -> Card {
+        let mut details = Details::clone(&card.details);
+        let status = self.status.unwrap_or(card.status);
+        let invisible = self.invisible.unwrap_or(card.invisible);
+        self.fill(&mut details);
+        Card { status, invisible, details: std::sync::Arc::new(details) }
+    }
+
+    fn fill(self, details: &mut Details) {
         let put = |place: &mut Option<String>, given: Option<Option<String>>| {
             if let Some(value) = given {
                 *place = value;

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{Claims, TokenError},
     guard::Admitted,
-    rooms, security,
+    presence, rooms, security,
     state::AppState,
 };
 
@@ -50,6 +50,8 @@ struct ConnectAuth {
     token: Option<String>,
     since: Option<SinceArg>,
     device: Option<DeviceId>,
+    /// As of `presence:update`: who is invisible is so from the start.
+    presence: Option<Box<RawValue>>,
 }
 
 impl InboxNamespace {
@@ -177,6 +179,11 @@ fn refusal(problem: &TokenError) -> ConnectError {
     ConnectError::with_data(problem.to_string(), json!({ "code": problem.code() }))
 }
 
+fn bad_auth(field: &str, problem: &CommandError) -> ConnectError {
+    let message = format!("{field}: {}", problem.message);
+    ConnectError::with_data(message, json!({ "code": problem.code }))
+}
+
 #[async_trait]
 impl Namespace for InboxNamespace {
     async fn connect(
@@ -186,18 +193,24 @@ impl Namespace for InboxNamespace {
     ) -> Result<(), ConnectError> {
         let auth: ConnectAuth = match &auth {
             None => ConnectAuth::default(),
-            Some(raw) => commands::parse(Some(raw)).map_err(|problem| {
-                let message = format!("auth: {}", problem.message);
-                ConnectError::with_data(message, json!({ "code": problem.code }))
-            })?,
+            Some(raw) => {
+                commands::parse(Some(raw)).map_err(|problem| bad_auth("auth", &problem))?
+            }
         };
+        let presence = auth.presence.as_deref().map(|raw| presence::commands::read(Some(raw)));
+        let presence =
+            presence.transpose().map_err(|problem| bad_auth("auth.presence", &problem))?;
         let claims = self.authenticate(socket, &auth).await.map_err(|problem| {
             let ip = socket.handshake().client_ip;
             security::token_refused(&self.state.audit, "connect", &problem, ip);
             refusal(&problem)
         })?;
         let request = OpenRequest { since: auth.since.map(Into::into), device: auth.device };
-        self.admit(socket, claims, request)
+        self.admit(socket, claims, request)?;
+        if let (Some(presence), Some(session)) = (presence, session_of(socket)) {
+            session.presence.change(presence);
+        }
+        Ok(())
     }
 
     fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {
@@ -219,6 +232,7 @@ impl Namespace for InboxNamespace {
         }
         let rooms = rooms::authorise(&self.state, session, &left).await;
         let names = rooms.names(session);
+        session.presence.inherit(left.card.clone());
         let rev = returning.mark().map(Rev);
         *attached.resumed.lock() = Some(Resumed { rooms, rev });
         Ok(names)

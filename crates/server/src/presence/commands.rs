@@ -41,7 +41,7 @@ pub(crate) fn is_typing(name: &str) -> bool {
 
 fn update(state: &AppState, session: &InboxSession, arg: Option<&RawValue>) -> Answer {
     let update = read(arg)?;
-    let own = state.presence.update(session, update, state.clock.now()).map_err(invalid)?;
+    let own = state.presence.update(session, update, state.clock.now());
     Ok(match own {
         Some(own) => json!({ "ok": true, "status": own.status, "invisible": own.invisible }),
         None => json!({ "ok": true }),
@@ -49,7 +49,13 @@ fn update(state: &AppState, session: &InboxSession, arg: Option<&RawValue>) -> A
 }
 
 /// A bare status, or an object.
-fn read(arg: Option<&RawValue>) -> Result<Update, CommandError> {
+pub(crate) fn read(arg: Option<&RawValue>) -> Result<Update, CommandError> {
+    let update = parsed(arg)?;
+    update.check().map_err(invalid)?;
+    Ok(update)
+}
+
+fn parsed(arg: Option<&RawValue>) -> Result<Update, CommandError> {
     let text = arg.map_or("null", RawValue::get);
     if text.len() > MAX_UPDATE {
         let field = largest_field(text);

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use tidings_core::presence::DeviceId;
+use parking_lot::Mutex;
+use tidings_core::presence::{Card, DeviceId, Update};
 
 use crate::limiter::Bucket;
 
@@ -21,6 +22,8 @@ pub struct Link {
     device: OnceLock<DeviceId>,
     /// It was silent for so long that it does not count.
     asleep: AtomicBool,
+    /// What the client said of itself, if it did.
+    card: Mutex<Option<Card>>,
     pub typing: Bucket,
 }
 
@@ -29,6 +32,7 @@ impl Default for Link {
         Self {
             device: OnceLock::new(),
             asleep: AtomicBool::new(false),
+            card: Mutex::default(),
             typing: Bucket::new(TYPING_PER_MINUTE, Duration::from_secs(60)),
         }
     }
@@ -43,6 +47,23 @@ impl Link {
     /// `None` until it begins.
     pub(super) fn device(&self) -> Option<DeviceId> {
         self.device.get().copied()
+    }
+
+    pub(crate) fn card(&self) -> Option<Card> {
+        self.card.lock().clone()
+    }
+
+    /// It goes on with what another said, unless it says something itself.
+    pub(crate) fn inherit(&self, card: Option<Card>) {
+        let mut own = self.card.lock();
+        *own = own.take().or(card);
+    }
+
+    pub(crate) fn change(&self, update: Update) -> Card {
+        let mut own = self.card.lock();
+        let card = update.apply(&own.take().unwrap_or_default());
+        *own = Some(card.clone());
+        card
     }
 
     pub(super) fn sleep(&self) {

@@ -18,7 +18,7 @@ use std::{
 use parking_lot::Mutex;
 use tidings_core::{
     ids::UserId,
-    presence::{Board, DeviceId, Entry, InvalidUpdate, Own, Settings, Typists, Update},
+    presence::{Board, DeviceId, Entry, Own, Settings, Typists, Update},
     room::RoomName,
     time::Timestamp,
 };
@@ -67,7 +67,8 @@ impl PresenceHub {
     pub(crate) fn connect(&self, session: &InboxSession, now: Timestamp) {
         let device = DeviceId(self.next.fetch_add(1, Ordering::Relaxed));
         session.presence.begin(device);
-        self.board.lock().connect(&session.user, device, session.socket.id().into(), now);
+        let (socket, card) = (session.socket.id().into(), session.presence.card());
+        self.board.lock().connect(&session.user, device, socket, card, now);
     }
 
     pub(crate) fn disconnect(&self, session: &InboxSession, now: Timestamp) {
@@ -96,10 +97,10 @@ impl PresenceHub {
         session: &InboxSession,
         update: Update,
         now: Timestamp,
-    ) -> Result<Option<Own>, InvalidUpdate> {
-        update.check()?;
-        let Some(device) = session.presence.device() else { return Ok(None) };
-        Ok(self.board.lock().update(&session.user, device, update, now))
+    ) -> Option<Own> {
+        let device = session.presence.device()?;
+        let card = session.presence.change(update);
+        self.board.lock().say(&session.user, device, card, now)
     }
 
     /// The client said something, whatever it was.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tidings_core::{
     ids::UserId,
+    presence::Card,
     room::{EventFilter, Grant, RoomName, Verdict},
 };
 
@@ -19,6 +20,8 @@ use crate::{inbox::InboxSession, state::AppState};
 pub(crate) struct Left {
     pub(crate) user: UserId,
     rooms: Vec<(RoomName, Option<EventFilter>)>,
+    /// What it said of its presence.
+    pub(crate) card: Option<Card>,
     /// This node goes on listening: what is said meanwhile is what the client will have missed.
     _subscriptions: Vec<Arc<Subscription>>,
 }
@@ -35,6 +38,7 @@ pub(crate) fn leave_behind(session: &InboxSession) -> Left {
     Left {
         user: session.user.clone(),
         rooms: session.rooms.all().into_iter().map(with_filter).collect(),
+        card: session.presence.card(),
         _subscriptions: session.rooms.subscriptions(),
     }
 }

@@ -7,6 +7,7 @@ use tidings_server::workers;
 
 use crate::{
     presence::{AFTER, NOW, has_connections, member, statuses, together, told},
+    recovery::{back, cut},
     support::{TestServer, within},
 };
 
@@ -137,4 +138,49 @@ async fn the_loop_does_it_all_by_itself() {
     assert_eq!(answer["users"][0]["lastSeen"], gone["lastSeen"]);
     assert!(answer["users"][1]["lastSeen"].is_string(), "also of who was there to the end");
     assert!(answer["users"][2]["lastSeen"].is_null());
+}
+
+#[tokio::test]
+async fn a_client_may_be_invisible_from_the_start() {
+    let server = TestServer::start().await;
+    let mut bob = together(&server, "post:1", &["bob"]).await.remove(0);
+    server.api().put("/rooms/post:1/members/alice", &json!({})).await.json(200);
+    let hidden = json!({ "presence": { "invisible": true, "status": "busy" } });
+    let mut alice = server.connect_with("alice", hidden).await;
+    assert_eq!(alice.ask("room:join", json!("post:1")).await["ok"], true);
+    server.tell_presence(NOW).await;
+    assert_eq!(told(&mut bob).await, []);
+    alice.ask("presence:update", json!({ "invisible": false })).await;
+    assert_eq!(statuses(&server, &mut bob, NOW).await, ["alice=busy"]);
+    let mut refused = crate::support::Client::open(server.address).await;
+    let auth = json!({ "token": server.token("alice"), "presence": "sleeping" });
+    let why = refused.try_join(auth).await.unwrap_err();
+    assert!(why["message"].as_str().unwrap().starts_with("auth.presence: status: "), "{why}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_recovered_says_what_it_said_before() {
+    let server = TestServer::start().await;
+    let mut bob = together(&server, "post:1", &["bob"]).await.remove(0);
+    server.api().put("/rooms/post:1/members/alice", &json!({})).await.json(200);
+    let mut alice = server.connect("alice").await;
+    assert_eq!(alice.ask("room:join", json!("post:1")).await["ok"], true);
+    for (update, seen) in [
+        (json!({ "status": "busy", "currentFeature": "x" }), &["alice=busy"][..]),
+        (json!({ "invisible": true }), &[]),
+    ] {
+        alice.ask("presence:update", update).await;
+        let said = json!({ "type": "said", "data": {} });
+        server.api().post("/rooms/post:1/events", &said).await.json(202);
+        alice.wait("said").await;
+        let claim = cut(&server, alice, "alice").await;
+        // By then the connection before does not count any more.
+        server.tell_presence(AFTER).await;
+        told(&mut bob).await;
+        let answer;
+        (alice, answer) = back(&server, claim).await;
+        assert!(answer["sid"].is_string(), "{answer}");
+        assert_eq!(alice.wait("connected").await["recovered"], true);
+        assert_eq!(statuses(&server, &mut bob, NOW).await, seen);
+    }
 }
