@@ -25,6 +25,13 @@ export class Playground {
     return new Device(this.page.getByRole("region", { name: `${user}’s ${name}`, exact: true }));
   }
 
+  board(user) {
+    return new TaskBoard(
+      this.page.getByRole("group", { name: `${user}’s task board`, exact: true }),
+      user,
+    );
+  }
+
   act(user, action) {
     return this.pane(user).getByRole("button", { name: action, exact: true }).click();
   }
@@ -101,5 +108,49 @@ class Device {
   unreadRows(count) {
     const unread = this.items.filter({ hasText: "Unread:" });
     return until(async () => (await unread.count()) === count);
+  }
+}
+
+class TaskBoard {
+  region;
+
+  #user;
+
+  constructor(region, user) {
+    this.region = region;
+    this.#user = user;
+  }
+
+  get text() {
+    return this.region.getByRole("textbox", { name: `What ${this.#user} says about the board` });
+  }
+
+  /** Waits until somebody's face says this, as in "Bob: online". */
+  face(text) {
+    return this.region.getByRole("listitem").getByText(text, { exact: true }).waitFor({
+      state: "attached",
+    });
+  }
+
+  faces(count) {
+    return until(async () => (await this.region.locator(".face").count()) === count);
+  }
+
+  status(value) {
+    return this.region
+      .getByRole("combobox", { name: `${this.#user}’s status` })
+      .selectOption(value);
+  }
+
+  /** Waits until this is said of who is typing. */
+  typing(text) {
+    const line = this.region.locator("[data-typing]");
+    return until(async () => (await line.textContent()) === text);
+  }
+
+  /** Waits until a task says this about itself. */
+  shows(task, about) {
+    const card = this.region.getByRole("listitem").filter({ hasText: task });
+    return card.locator(".task-about").getByText(about, { exact: true }).waitFor();
   }
 }

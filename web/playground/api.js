@@ -31,6 +31,17 @@ export async function send(apiKey, notification) {
   );
 }
 
+/** Sends an event to everybody in a room, as an application's server would. */
+export async function emit(apiKey, room, event) {
+  return answerOf(
+    await fetch(`${API}/rooms/${encodeURIComponent(room)}/events`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify(event),
+    }),
+  );
+}
+
 /** The same as a command, for whoever wants to try it. */
 export function asCurl(apiKey, notification) {
   const body = JSON.stringify(notification, null, 2).replaceAll("'", "'\\''");

@@ -2,6 +2,7 @@
 
 import { asCurl, openSession, send } from "./api.js";
 import { Device } from "./device.js";
+import { Presence } from "./presence.js";
 import { describe, POSTS, systemAnnouncement } from "./story.js";
 import { copyOf, DeviceView } from "./view.js";
 
@@ -69,6 +70,10 @@ function pane(user, other) {
     actions.append(button);
   }
 
+  const names = new Map(session.users.map(({ id, name }) => [id, name]));
+  const presence = new Presence(user, names, { keyOf: () => session.apiKey, complain });
+  part("[data-board]").replaceWith(presence.view.element);
+
   const devices = part("[data-devices]");
   const open = part("[data-open-device]");
   const openDevice = () => {
@@ -78,12 +83,14 @@ function pane(user, other) {
       closable: taken.length > 0,
       onClose: () => {
         device.close();
+        presence.remove(device);
         views.delete(view);
         view.element.remove();
         refresh();
         open.focus();
       },
     });
+    presence.add(device);
     view.element.dataset.name = name;
     devices.append(view.element);
     refresh();

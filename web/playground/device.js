@@ -7,7 +7,8 @@ import { inboxPage } from "./api.js";
 
 const ANSWER_WITHIN = 10_000;
 
-/** Tells by events: "change" (something to draw), "arrived" ({notifications}), "wire" ({name, payload}). */
+/** Tells by events: "change" (something to draw), "online" (a connection begins), "arrived" ({notifications}),
+ *  "wire" ({name, payload}). */
 export class Device extends EventTarget {
   inbox = new Inbox();
   /** "online", "connecting" or "offline". */
@@ -100,6 +101,7 @@ export class Device extends EventTarget {
         this.#changed();
       });
       this.#show("online");
+      this.#tell("online");
     });
     socket.on("connect_error", (error) => this.#refused(error));
     socket.on("disconnect", () => {

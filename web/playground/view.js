@@ -215,6 +215,6 @@ export function copyOf(template) {
 }
 
 /** Sets text only when it differs, so that screen readers hear changes and nothing else. */
-function setText(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
