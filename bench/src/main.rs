@@ -59,6 +59,7 @@ async fn run(options: &Options) -> anyhow::Result<()> {
         Scenario::Steady,
         Scenario::Accept,
         Scenario::Memory,
+        Scenario::Room,
     ] {
         if options.wants(scenario) {
             let usage = Usage::now();
@@ -86,6 +87,7 @@ async fn measure(scenario: Scenario, stage: &Stage, plan: &Plan) -> anyhow::Resu
         Scenario::Steady => scenario::steady(stage, plan).await,
         Scenario::Accept => scenario::accept(stage, plan).await,
         Scenario::Memory => scenario::memory(stage, plan).await,
+        Scenario::Room => scenario::room(stage, plan).await,
     }
 }
 
@@ -96,7 +98,7 @@ fn stage(options: &Options, plan: &Plan) -> anyhow::Result<Stage> {
     fs::create_dir_all(&options.work_dir)?;
     let work_dir = absolute(&options.work_dir)?;
     let files = machine::open_files().saturating_sub(SERVER_FILES);
-    let capacity = files.min(plan.many_connections + 1_000);
+    let capacity = files.min(plan.many_connections.max(plan.room_members) + 1_000);
     anyhow::ensure!(
         capacity > plan.connections,
         "{} connections need more open files (ulimit -n) than {}",

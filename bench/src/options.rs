@@ -42,6 +42,7 @@ pub enum Scenario {
     Steady,
     Accept,
     Memory,
+    Room,
 }
 
 #[derive(Subcommand)]
@@ -70,6 +71,8 @@ pub struct Plan {
     pub accept_seconds: u64,
     pub syncs: usize,
     pub settle_seconds: u64,
+    pub room_members: usize,
+    pub room_seconds: u64,
 }
 
 impl Options {
@@ -89,6 +92,8 @@ impl Options {
                 accept_seconds: 1,
                 syncs: 50,
                 settle_seconds: 1,
+                room_members: 400,
+                room_seconds: 2,
             };
         }
         Plan {
@@ -101,6 +106,8 @@ impl Options {
             accept_seconds: 5,
             syncs: 1_000,
             settle_seconds: 8,
+            room_members: 5_000,
+            room_seconds: 20,
         }
     }
 }

@@ -9,7 +9,15 @@ pub const SECRET: &str = "a secret of the benchmark, on loopback only";
 const EXPIRY: u64 = 4_000_000_000;
 
 pub fn sign(user: &str) -> anyhow::Result<String> {
-    let claims = serde_json::json!({ "sub": user, "exp": EXPIRY });
+    signed(&serde_json::json!({ "sub": user, "exp": EXPIRY }))
+}
+
+/// For a user who may join a room.
+pub fn sign_for_room(user: &str, room: &str) -> anyhow::Result<String> {
+    signed(&serde_json::json!({ "sub": user, "exp": EXPIRY, "rooms": [room] }))
+}
+
+fn signed(claims: &serde_json::Value) -> anyhow::Result<String> {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
-    jsonwebtoken::encode(&Header::default(), &claims, &key).context("a token could not be signed")
+    jsonwebtoken::encode(&Header::default(), claims, &key).context("a token could not be signed")
 }

@@ -24,6 +24,22 @@ pub(super) enum Hello {
     SocketIo { token: String },
     /// It is in as soon as it is accepted: frames follow.
     Bare,
+    /// As `SocketIo`; then it joins a room, and sends what it is told to.
+    InRoom { token: String, join: String, orders: Rc<Orders> },
+}
+
+/// Texts that a connection is to send.
+#[derive(Default)]
+pub(super) struct Orders {
+    texts: RefCell<Vec<String>>,
+    given: tokio::sync::Notify,
+}
+
+impl Orders {
+    pub(super) fn give(&self, text: &str) {
+        self.texts.borrow_mut().push(text.to_owned());
+        self.given.notify_one();
+    }
 }
 
 pub(super) struct Connection {
@@ -35,6 +51,9 @@ pub(super) struct Connection {
     /// What has arrived and is not a whole frame yet.
     rest: Vec<u8>,
     board: Rc<Board>,
+    /// Of one in a room: what it says when it is connected.
+    join: Option<String>,
+    orders: Option<Rc<Orders>>,
 }
 
 impl Connection {
@@ -57,19 +76,44 @@ impl Connection {
         let stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         let rest = Vec::new();
-        let mut this = Self { client, stream, started, connect: Vec::new(), rest, board };
+        let connect = Vec::new();
+        let (join, orders) = (None, None);
+        let mut this = Self { client, stream, started, connect, rest, board, join, orders };
         match hello {
-            Hello::SocketIo { token } => {
-                this.connect = wire::connect(&token);
-                let request = wire::upgrade(&address.to_string());
-                this.stream.write_all(request.as_bytes()).await?;
-                this.read_answer().await?;
-            }
+            Hello::SocketIo { token } => this.open(address, &token).await?,
             Hello::Bare => this.board.connected(started.elapsed()),
+            Hello::InRoom { token, join, orders } => {
+                (this.join, this.orders) = (Some(join), Some(orders));
+                this.open(address, &token).await?;
+            }
         }
         loop {
             this.handle_frames().await?;
-            this.read().await?;
+            this.wait().await?;
+        }
+    }
+
+    async fn open(&mut self, address: SocketAddr, token: &str) -> anyhow::Result<()> {
+        self.connect = wire::connect(token);
+        let request = wire::upgrade(&address.to_string());
+        self.stream.write_all(request.as_bytes()).await?;
+        self.read_answer().await
+    }
+
+    /// Returns when more has come; says meanwhile what it is told to.
+    async fn wait(&mut self) -> anyhow::Result<()> {
+        let Some(orders) = self.orders.clone() else { return self.read().await };
+        loop {
+            tokio::select! {
+                read = self.stream.readable() => {
+                    read?;
+                    return self.read().await;
+                }
+                () = orders.given.notified() => {}
+            }
+            for text in orders.texts.take() {
+                self.stream.write_all(&wire::text(&text)).await?;
+            }
         }
     }
 
@@ -117,6 +161,7 @@ impl Connection {
                 continue;
             }
             let took = now - self.started;
+            self.board.heard(self.client, frame.payload, frame.length, now);
             match frame.payload {
                 [b'0', ..] => {
                     self.board.opened.borrow_mut().upgraded.add(took);
@@ -126,7 +171,12 @@ impl Connection {
                 [b'2'] => self.stream.write_all(&wire::text("3")).await?,
                 [b'4', b'0', ..] => self.board.opened.borrow_mut().joined.add(took),
                 [b'4', b'4', ..] => bail!("refused: {}", String::from_utf8_lossy(frame.payload)),
-                payload if payload.starts_with(b"42[\"connected\"") => self.board.connected(took),
+                payload if payload.starts_with(b"42[\"connected\"") => {
+                    self.board.connected(took);
+                    if let Some(join) = self.join.take() {
+                        self.stream.write_all(&wire::text(&join)).await?;
+                    }
+                }
                 payload if payload.starts_with(b"42[\"notification\",") => {
                     self.board.frame_bytes.set(frame.length);
                     if let Some(number) = wire::number(payload) {

@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     board::Board,
-    connection::{Connection, Hello},
+    connection::{Connection, Hello, Orders},
 };
 use crate::token;
 
@@ -26,6 +26,8 @@ pub enum Door {
 pub struct Crowd {
     pub board: Rc<Board>,
     tasks: Vec<JoinHandle<()>>,
+    /// What those in a room are to say, in the order of their opening.
+    orders: Vec<Rc<Orders>>,
 }
 
 impl Drop for Crowd {
@@ -39,7 +41,7 @@ impl Drop for Crowd {
 impl Crowd {
     /// Opens a connection for each user, all at once.
     pub async fn storm(door: Door, users: &[String]) -> anyhow::Result<Self> {
-        let mut crowd = Self { board: Board::new(), tasks: Vec::new() };
+        let mut crowd = Self::new();
         // The tokens are there before the first connection begins.
         let hellos = hellos(door, users)?;
         crowd.start(door, hellos);
@@ -49,17 +51,52 @@ impl Crowd {
 
     /// Opens a connection for each user, a few at a time.
     pub async fn gather(door: Door, users: &[String]) -> anyhow::Result<Self> {
-        let mut crowd = Self { board: Board::new(), tasks: Vec::new() };
+        let mut crowd = Self::new();
         crowd.grow(door, users).await?;
         Ok(crowd)
+    }
+
+    /// Opens a connection for each user, which joins the room.
+    pub async fn gather_in(door: Door, users: &[String], room: &str) -> anyhow::Result<Self> {
+        let mut crowd = Self::new();
+        for some in users.chunks(ABREAST) {
+            let mut hellos = Vec::with_capacity(some.len());
+            for user in some {
+                let orders = Rc::new(Orders::default());
+                crowd.orders.push(Rc::clone(&orders));
+                let token = token::sign_for_room(user, room)?;
+                let join = format!(r#"42["room:join","{room}"]"#);
+                hellos.push(Hello::InRoom { token, join, orders });
+            }
+            crowd.start(door, hellos);
+            crowd.arrived().await?;
+        }
+        Ok(crowd)
+    }
+
+    /// Has one of those in a room send a text.
+    pub fn say(&self, client: usize, text: &str) {
+        if let Some(orders) = self.orders.get(client) {
+            orders.give(text);
+        }
+    }
+
+    fn new() -> Self {
+        Self { board: Board::new(), tasks: Vec::new(), orders: Vec::new() }
     }
 
     /// Opens more.
     pub async fn grow(&mut self, door: Door, users: &[String]) -> anyhow::Result<()> {
         for some in users.chunks(ABREAST) {
             self.start(door, hellos(door, some)?);
-            self.board.wait_connected(self.tasks.len(), PATIENCE).await;
+            self.arrived().await?;
         }
+        Ok(())
+    }
+
+    /// Waits for all that were started.
+    async fn arrived(&self) -> anyhow::Result<()> {
+        self.board.wait_connected(self.tasks.len(), PATIENCE).await;
         let failures = self.board.failures.borrow();
         anyhow::ensure!(
             failures.is_empty() && self.board.connected_count() == self.tasks.len(),

@@ -12,6 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
+const NOTIFICATIONS: &str = "/api/v1/notifications";
 /// Servers close connections that are silent for longer; such a one is not used again.
 const FRESH: Duration = Duration::from_secs(3);
 
@@ -35,16 +36,20 @@ pub struct Answer {
 
 impl Http {
     pub async fn connect(address: SocketAddr, key: &str) -> anyhow::Result<Self> {
+        Self::connect_to(address, key, NOTIFICATIONS).await
+    }
+
+    async fn connect_to(address: SocketAddr, key: &str, path: &str) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.context("cannot connect to the API")?;
         stream.set_nodelay(true)?;
         let head = format!(
-            "POST /api/v1/notifications HTTP/1.1\r\nHost: {address}\r\nContent-Type: \
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nContent-Type: \
              application/json\r\nAuthorization: Bearer {key}\r\nContent-Length: "
         );
         Ok(Self { stream, head, used_at: Instant::now(), received: Vec::new() })
     }
 
-    /// Posts notifications.
+    /// Posts to the path that the connection is for.
     pub async fn post(&mut self, body: &str) -> anyhow::Result<Answer> {
         let request = format!("{}{}\r\n\r\n{body}", self.head, body.len());
         let sent = Instant::now();
@@ -98,19 +103,26 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Option<(u16, std::ops::Range<usize>)>> 
 pub struct Pool {
     address: SocketAddr,
     key: String,
+    path: String,
     free: RefCell<Vec<Http>>,
 }
 
 impl Pool {
     pub fn new(address: SocketAddr, key: &str) -> Self {
-        Self { address, key: key.to_owned(), free: RefCell::default() }
+        Self::at(address, key, NOTIFICATIONS)
+    }
+
+    /// Posts to another path.
+    pub fn at(address: SocketAddr, key: &str, path: &str) -> Self {
+        let (key, path) = (key.to_owned(), path.to_owned());
+        Self { address, key, path, free: RefCell::default() }
     }
 
     pub async fn post(&self, body: &str) -> anyhow::Result<Answer> {
         let free = self.free.borrow_mut().pop();
         let mut http = match free.filter(|http| http.used_at.elapsed() < FRESH) {
             Some(http) => http,
-            None => Http::connect(self.address, &self.key).await?,
+            None => Http::connect_to(self.address, &self.key, &self.path).await?,
         };
         let answer = http.post(body).await?;
         self.free.borrow_mut().push(http);

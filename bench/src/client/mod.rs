@@ -6,6 +6,6 @@ mod crowd;
 mod http;
 mod wire;
 
-pub use board::{Board, Receipt};
+pub use board::{Board, Receipt, Traffic};
 pub use crowd::{Crowd, Door};
 pub use http::{Http, Pool};

@@ -4,12 +4,14 @@ mod accept;
 mod announce;
 mod connect;
 mod memory;
+mod room;
 mod steady;
 
 pub use accept::accept;
 pub use announce::announce;
 pub use connect::connect;
 pub use memory::memory;
+pub use room::room;
 pub use steady::steady;
 
 use crate::report::figure;
