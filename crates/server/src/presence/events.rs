@@ -12,6 +12,10 @@ use tidings_gateway::Frame;
 
 use crate::inbox::events::event;
 
+pub(super) const UPDATE: &str = "presence:update";
+pub(super) const ONLINE: &str = "presence:user:online";
+pub(super) const OFFLINE: &str = "presence:user:offline";
+
 #[derive(Serialize)]
 struct Update<'a> {
     room: &'a RoomName,
@@ -50,7 +54,7 @@ fn state(name: &str, body: &impl Serialize) -> Frame {
 }
 
 pub(super) fn update(room: &RoomName, online: usize, news: &News) -> Frame {
-    state("presence:update", &Update { room, online, news }).plain_type("presence-update")
+    state(UPDATE, &Update { room, online, news }).plain_type("presence-update")
 }
 
 pub(super) fn own(user: &UserId, room: &str, own: &Own) -> Frame {
@@ -66,11 +70,11 @@ pub(super) fn own(user: &UserId, room: &str, own: &Own) -> Frame {
     };
     let online = usize::from(own.status != Status::Offline);
     let body = OwnUpdate { room, online, users: [entry] };
-    state("presence:update", &body).plain_type("presence-update")
+    state(UPDATE, &body).plain_type("presence-update")
 }
 
 pub(super) fn coming(coming: &Coming) -> Frame {
-    state("presence:user:online", &coming.entry)
+    state(ONLINE, &coming.entry)
 }
 
 pub(super) fn going(going: &Going) -> Frame {
@@ -78,7 +82,7 @@ pub(super) fn going(going: &Going) -> Frame {
         Some(at) => json!({ "userId": going.user, "lastSeen": at }),
         None => json!({ "userId": going.user }),
     };
-    state("presence:user:offline", &body)
+    state(OFFLINE, &body)
 }
 
 /// Somebody types, or no more: for the others in the room, on every node.

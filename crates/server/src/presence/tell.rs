@@ -8,7 +8,7 @@ use tidings_core::{
     room::RoomName,
     time::Timestamp,
 };
-use tidings_gateway::{Gateway, Target};
+use tidings_gateway::{Gateway, Socket, Target};
 
 use super::events;
 use crate::{rooms::own_room, state::AppState};
@@ -63,7 +63,9 @@ impl Teller<'_> {
         let mut missed = Vec::new();
         let mut sent = 0;
         if let Some(news) = news {
-            let except: Vec<&str> = newcomers.iter().map(|socket| &**socket).collect();
+            let deaf = self.state.rooms.deaf_to(room, events::UPDATE);
+            let new = newcomers.iter().map(|socket| &**socket);
+            let except: Vec<&str> = new.chain(deaf.iter().map(String::as_str)).collect();
             let rooms = [room.as_str()];
             let recipients = self.gateway.to("/", Target::rooms(&rooms).except(&except));
             let frame = events::update(room, *online, news);
@@ -72,13 +74,15 @@ impl Teller<'_> {
             sent += emitted.queued;
         }
         if let Some(snapshot) = snapshot {
+            let deaf = self.state.rooms.deaf_to(room, events::UPDATE);
             let frame = events::update(room, *online, snapshot);
             for id in newcomers {
-                // Who has left meanwhile is told nothing more of the room.
+                // Who has left meanwhile is told nothing more of the room, nor who did not ask.
                 let socket = self.gateway.socket("/", id);
-                let Some(socket) = socket.filter(|socket| socket.is_in(room.as_str())) else {
-                    continue;
+                let hears = |socket: &Arc<Socket>| {
+                    socket.is_in(room.as_str()) && !deaf.iter().any(|name| socket.is_in(name))
                 };
+                let Some(socket) = socket.filter(hears) else { continue };
                 let behind = socket.send_queue_bytes() > self.backlog;
                 match behind || socket.emit(&frame).is_err() {
                     true => missed.push(Arc::clone(id)),
@@ -95,7 +99,9 @@ impl Teller<'_> {
     fn coming(&self, coming: &Coming) {
         let own = own_room(&coming.entry.user_id);
         let known = coming.known.iter().map(RoomName::as_str);
-        let except: Vec<&str> = known.chain([own.as_str()]).collect();
+        let deaf = self.deaf(&coming.rooms, events::ONLINE);
+        let deaf = deaf.iter().map(String::as_str);
+        let except: Vec<&str> = known.chain([own.as_str()]).chain(deaf).collect();
         let rooms: Vec<&str> = coming.rooms.iter().map(RoomName::as_str).collect();
         self.send(Target { rooms: &rooms, except: &except }, &events::coming(coming));
     }
@@ -103,7 +109,14 @@ impl Teller<'_> {
     fn going(&self, going: &Going) {
         let own = own_room(&going.user);
         let rooms: Vec<&str> = going.rooms.iter().map(RoomName::as_str).collect();
-        self.send(Target { rooms: &rooms, except: &[&own] }, &events::going(going));
+        let deaf = self.deaf(&going.rooms, events::OFFLINE);
+        let deaf = deaf.iter().map(String::as_str);
+        let except: Vec<&str> = deaf.chain([own.as_str()]).collect();
+        self.send(Target { rooms: &rooms, except: &except }, &events::going(going));
+    }
+
+    fn deaf(&self, rooms: &[RoomName], name: &str) -> Vec<String> {
+        rooms.iter().flat_map(|room| self.state.rooms.deaf_to(room, name)).collect()
     }
 
     fn own(&self, user: &UserId, own: &Own) {

@@ -164,6 +164,11 @@ impl RoomHub {
         }
     }
 
+    /// The rooms of the gateway whose sockets did not ask for events of this name.
+    pub(crate) fn deaf_to(&self, room: &RoomName, name: &str) -> Vec<String> {
+        self.filters.deaf_to(room, name)
+    }
+
     /// Whether lost memberships did not find room to wait, since it was last asked.
     pub fn take_overrun(&self) -> bool {
         self.overrun.swap(false, Ordering::Relaxed)
@@ -175,7 +180,7 @@ impl RoomHub {
         let own_rooms = event.except.users.iter().map(own_room);
         let mut except: Vec<String> =
             own_rooms.chain(event.except.sockets.iter().cloned()).collect();
-        except.extend(self.filters.deaf_to(event));
+        except.extend(self.filters.deaf_to(&event.room, &event.name));
         except.extend_from_slice(left_out);
         if event.audiences.is_empty() {
             let frame = frame(event, event.data.get());

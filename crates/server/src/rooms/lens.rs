@@ -116,10 +116,10 @@ impl Filters {
     }
 
     /// The rooms of the gateway for those who do not want an event.
-    pub(super) fn deaf_to(&self, event: &RoomEvent) -> Vec<String> {
+    pub(super) fn deaf_to(&self, room: &RoomName, name: &str) -> Vec<String> {
         let rooms = self.0.lock();
-        let filters = rooms.get(&event.room).into_iter().flat_map(BTreeMap::keys);
-        let deaf = filters.filter(|filter| !filter.matches(&event.name));
-        deaf.map(|filter| room_of_filter(event.room.as_str(), filter)).collect()
+        let filters = rooms.get(room).into_iter().flat_map(BTreeMap::keys);
+        let deaf = filters.filter(|filter| !filter.matches(name));
+        deaf.map(|filter| room_of_filter(room.as_str(), filter)).collect()
     }
 }

@@ -306,3 +306,26 @@ async fn plain_clients_say_and_hear_the_same_by_their_own_name() {
         .await;
     assert_eq!(within(alice.hear("ack")).await["error"]["code"], "PAYLOAD_TOO_LARGE");
 }
+
+#[tokio::test]
+async fn who_asked_for_some_events_only_hears_of_presence_if_it_is_among_them() {
+    let server = TestServer::start().await;
+    let mut bob = member(&server, "bob", &["post:1"]).await;
+    let mut deaf = member(&server, "deaf", &[]).await;
+    let mut keen = member(&server, "keen", &[]).await;
+    for (client, events) in [(&mut deaf, "said"), (&mut keen, "presence:*")] {
+        let join = json!({ "room": "post:1", "events": [events] });
+        assert_eq!(client.ask("room:join", join).await["ok"], true);
+    }
+    server.tell_presence(NOW).await;
+    assert_eq!(told(&mut keen).await.len(), 3, "the room, and two who came with it");
+    bob.ask("presence:update", json!("busy")).await;
+    let _alice = member(&server, "alice", &["post:1"]).await;
+    server.tell_presence(NOW).await;
+    assert_eq!(told(&mut keen).await.len(), 2);
+    drop(bob);
+    has_connections(&server, "post:1", 3).await;
+    server.tell_presence(AFTER).await;
+    assert_eq!(told(&mut keen).await.len(), 2);
+    assert_eq!(told(&mut deaf).await, []);
+}

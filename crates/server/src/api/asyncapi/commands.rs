@@ -8,7 +8,7 @@ use super::{
     schemas::{any_of, anything, boolean, list, nothing, number, object, shared, text, time, uuid},
 };
 
-pub(super) const SOCKET_IO: &str = "Socket.IO v5 on Engine.IO v4, namespace `/`; CONNECT takes `auth {token, since?, device?}`. Payloads are the first argument of events. A command is answered in its acknowledgement.";
+pub(super) const SOCKET_IO: &str = "Socket.IO v5 on Engine.IO v4, namespace `/`; CONNECT takes `auth {token, since?, device?, presence?}`. Payloads are the first argument of events. A command is answered in its acknowledgement.";
 pub(super) const PLAIN: &str = "JSON objects with a `type`: the name of the event or command, its fields beside it. A command with a `requestId` is answered by `ack`.";
 
 /// All commands, each with its answer.

@@ -53,7 +53,7 @@ pub(super) fn commands() -> Vec<(Message, Message)> {
         ("status?", status()),
         ("currentFeature?", maybe(text())),
         ("role?", maybe(text())),
-        ("device?", maybe(one_of(["web", "mobile", "desktop", "other"]))),
+        ("device?", maybe(text())),
         ("metadata?", maybe(json!({ "type": "object" }))),
         ("invisible?", boolean()),
     ]);
