@@ -168,3 +168,22 @@ async fn joining_and_leaving_at_once_leaves_nothing_behind() {
         (0, 0, 0)
     );
 }
+
+#[tokio::test]
+async fn who_is_behind_misses_what_is_not_worth_waiting_for() {
+    let gateway = gateway();
+    let (quick, slow) = (socket(&gateway), socket(&gateway));
+    for socket in [&quick, &slow] {
+        socket.join("room");
+    }
+    slow.emit(&Frame::event("long", &[&format!("\"{}\"", "x".repeat(1_000))]))
+        .expect("room for it");
+    let frame = Frame::event("state", &[]);
+    let recipients = gateway.to("/", Target::rooms(&["room"]));
+    let emitted = recipients.emit_unless_behind(&frame, 500);
+    assert_eq!(emitted.queued, 1);
+    assert_eq!(emitted.missed.iter().map(|s| s.id()).collect::<Vec<_>>(), [slow.id()]);
+    assert_eq!(quick.send_queue_bytes(), frame.len());
+    let emitted = recipients.emit_unless_behind(&frame, 5_000);
+    assert_eq!((emitted.queued, emitted.missed.len()), (2, 0));
+}

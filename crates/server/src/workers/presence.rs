@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_core::time::Timestamp;
 
-use crate::{lifecycle::Phase, presence, state::AppState};
+use crate::{inbox::InboxSession, lifecycle::Phase, presence, state::AppState};
 
 /// Between two writes.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +22,10 @@ pub async fn tick(state: &AppState, now: Timestamp) -> anyhow::Result<()> {
 /// Connections that are silent for too long at this instant cease to count.
 pub async fn sweep(state: &AppState, now: Timestamp) -> anyhow::Result<()> {
     let ttl = state.config.presence.ttl;
-    for session in state.hub.sessions_where(|session| session.idle(now) >= ttl) {
+    // A stream of events has no way to say anything: it counts while it is open.
+    let is_silent =
+        |session: &InboxSession| session.idle(now) >= ttl && !session.socket.is_stream();
+    for session in state.hub.sessions_where(is_silent) {
         state.presence.lapse(&session, now, ttl);
     }
     Ok(())

@@ -8,7 +8,7 @@ use tidings_server::workers;
 use crate::{
     presence::{AFTER, NOW, has_connections, member, statuses, together, told},
     recovery::{back, cut},
-    support::{TestServer, within},
+    support::{Stream, TestServer, within},
 };
 
 #[tokio::test]
@@ -183,4 +183,24 @@ async fn a_connection_that_is_recovered_says_what_it_said_before() {
         assert_eq!(alice.wait("connected").await["recovered"], true);
         assert_eq!(statuses(&server, &mut bob, NOW).await, seen);
     }
+}
+
+#[tokio::test]
+async fn a_stream_of_events_is_told_and_counts_while_it_is_open() {
+    let server = TestServer::start().await;
+    let mut bob = together(&server, "post:1", &["bob"]).await.remove(0);
+    server.api().put("/rooms/post:1/members/alice", &json!({})).await.json(200);
+    let mut alice = Stream::of(&server, "alice", "?rooms=post:1").await;
+    within(alice.wait("room:joined")).await;
+    server.tell_presence(NOW).await;
+    let everybody = within(alice.wait("presence-update")).await.data;
+    assert_eq!((&everybody["online"], &everybody["full"]), (&json!(2), &json!(true)));
+    told(&mut bob).await;
+    let later = server.state.clock.now().plus(Duration::from_secs(3_600));
+    workers::sweep_presence(&server.state, later).await.unwrap();
+    bob.drain().await;
+    assert_eq!(statuses(&server, &mut bob, NOW).await, [""; 0]);
+    drop(alice);
+    has_connections(&server, "post:1", 1).await;
+    assert_eq!(statuses(&server, &mut bob, AFTER).await, ["alice=offline"]);
 }
