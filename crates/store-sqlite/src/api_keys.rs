@@ -20,7 +20,8 @@ const BY_HASH: &str = "SELECT id, name, hash, scopes, created_at, revoked_at FRO
     WHERE hash = ?1 AND revoked_at IS NULL";
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
 
-pub(crate) fn create(tx: &Tx<'_>, key: &ApiKey) -> Result<()> {
+pub(crate) fn create(tx: &mut Tx<'_>, key: &ApiKey) -> Result<()> {
+    tx.touched.keys = true;
     let scopes: Vec<_> = key.scopes.iter().map(|scope| scope.as_str()).collect();
     tx.conn.prepare_cached(CREATE)?.execute((
         &key.id,
@@ -49,7 +50,8 @@ pub(crate) fn find(conn: &Connection, hash: &[u8; 32]) -> Result<Option<ApiKey>>
     found.transpose()
 }
 
-pub(crate) fn revoke(tx: &Tx<'_>, id: &str, now: Timestamp) -> Result<bool> {
+pub(crate) fn revoke(tx: &mut Tx<'_>, id: &str, now: Timestamp) -> Result<bool> {
+    tx.touched.keys = true;
     Ok(tx.conn.prepare_cached(REVOKE)?.execute((id, now.as_millis()))? > 0)
 }
 

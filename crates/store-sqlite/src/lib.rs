@@ -11,6 +11,7 @@ mod announcements;
 mod api_keys;
 mod audience;
 mod audit;
+mod cache;
 mod change;
 mod connection;
 mod dedupe;

@@ -113,8 +113,14 @@ impl Inboxes for SqliteStore {
     }
 
     async fn open(&self, user: &UserId, from: OpenFrom) -> Result<Opening, StoreError> {
-        let user = user.clone();
-        self.read(move |conn| open::open(conn, &user, from)).await
+        if let Some(opening) = self.cache().opening(user, &from) {
+            return Ok(opening);
+        }
+        let ticket = self.cache().ticket(user);
+        let asked = user.clone();
+        let opening = self.read(move |conn| open::open(conn, &asked, from)).await?;
+        self.cache().learn(user, ticket, opening.state);
+        Ok(opening)
     }
 }
 
@@ -171,12 +177,16 @@ impl Users for SqliteStore {
     }
 
     async fn see_user(&self, id: &UserId, now: Timestamp) -> Result<(), StoreError> {
-        let user = id.clone();
-        if self.read(move |conn| users::is_known(conn, &user)).await? {
+        if self.cache().is_seen(id) {
             return Ok(());
         }
         let user = id.clone();
-        self.write(rows(1), move |tx| users::see(tx, &user, now)).await
+        if !self.read(move |conn| users::is_known(conn, &user)).await? {
+            let user = id.clone();
+            self.write(rows(1), move |tx| users::see(tx, &user, now)).await?;
+        }
+        self.cache().learn_seen(id);
+        Ok(())
     }
 
     async fn user(&self, id: &UserId) -> Result<Option<User>, StoreError> {
@@ -206,8 +216,16 @@ impl ApiKeys for SqliteStore {
     }
 
     async fn api_key(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        let hash = *hash;
-        self.read(move |conn| api_keys::find(conn, &hash)).await
+        let cache = self.cache();
+        if let Some(key) = cache.key(hash) {
+            return Ok(Some(key));
+        }
+        let (hash, ticket) = (*hash, cache.key_ticket());
+        let found = self.read(move |conn| api_keys::find(conn, &hash)).await?;
+        if let Some(key) = &found {
+            cache.learn_key(ticket, key);
+        }
+        Ok(found)
     }
 
     async fn revoke_api_key(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {

@@ -42,7 +42,7 @@ const ANNOUNCEMENTS: &str = "DELETE FROM announcements WHERE number IN (
         SELECT 1 FROM announcement_recipients r WHERE r.announcement = a.number)
     ORDER BY a.finished_at LIMIT ?2)";
 
-pub(crate) fn prune(tx: &Tx<'_>, before: PruneBefore, limit: usize) -> Result<u64> {
+pub(crate) fn prune(tx: &mut Tx<'_>, before: PruneBefore, limit: usize) -> Result<u64> {
     let mut pruned = 0;
     for (statement, before) in [
         (TOMBSTONES, before.tombstones),
@@ -69,7 +69,8 @@ fn delete(tx: &Tx<'_>, statement: &str, before: Timestamp, limit: usize) -> Resu
 }
 
 /// Below the highest of its tombstones that go, an inbox cannot tell any more what was removed.
-fn raise_floors(tx: &Tx<'_>, before: Timestamp, limit: usize) -> Result<()> {
+fn raise_floors(tx: &mut Tx<'_>, before: Timestamp, limit: usize) -> Result<()> {
+    tx.touched.inboxes = true;
     let mut highest = tx.conn.prepare_cached(HIGHEST)?;
     let mut raise = tx.conn.prepare_cached(RAISE_FLOOR)?;
     let mut rows = highest.query((before.as_millis(), from_limit(limit)))?;

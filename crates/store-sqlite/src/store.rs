@@ -12,6 +12,7 @@ use tidings_core::ports::{ChangeSink, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{
+    cache::Cache,
     connection,
     failure::{Failure, Result},
     migrations,
@@ -86,6 +87,7 @@ struct Inner {
     thread: Mutex<Option<JoinHandle<()>>>,
     readers: Readers,
     gauges: Arc<Gauges>,
+    cache: Arc<Cache>,
 }
 
 impl SqliteStore {
@@ -106,7 +108,9 @@ impl SqliteStore {
         migrations::check_current(&conn)?;
         let (sender, queue) = mpsc::channel(options.queue.max(1));
         let gauges = Arc::<Gauges>::default();
-        let writer = Writer { conn, queue, sink: options.sink, gauges: gauges.clone() };
+        let cache = Arc::new(Cache::new());
+        let (sink, shared) = (options.sink, cache.clone());
+        let writer = Writer { conn, queue, sink, gauges: gauges.clone(), cache: shared };
         let thread = std::thread::Builder::new()
             .name("tidings-writer".into())
             .spawn(move || run(writer))
@@ -117,6 +121,7 @@ impl SqliteStore {
                 thread: Mutex::new(Some(thread)),
                 readers: Readers::new(options.path, options.readers),
                 gauges,
+                cache,
             }),
         })
     }
@@ -140,6 +145,10 @@ impl SqliteStore {
             batches: gauges.batches.load(Ordering::Relaxed),
             failed_batches: gauges.failed_batches.load(Ordering::Relaxed),
         }
+    }
+
+    pub(crate) fn cache(&self) -> &Cache {
+        &self.inner.cache
     }
 
     /// Runs `work` in one snapshot of the database.

@@ -19,7 +19,10 @@ use tidings_core::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::failure::{Failure, Result, from_sql};
+use crate::{
+    cache::{Cache, Touched},
+    failure::{Failure, Result, from_sql},
+};
 
 /// Most writes in one transaction, and most weight (about: rows): a bound on how long the
 /// first caller of a batch waits for the others.
@@ -33,6 +36,8 @@ type Outcome<T> = std::result::Result<T, StoreError>;
 pub(crate) struct Tx<'c> {
     pub(crate) conn: &'c Connection,
     changes: Vec<Arc<InboxChange>>,
+    /// Beside the inboxes of the changes.
+    pub(crate) touched: Touched,
 }
 
 impl Tx<'_> {
@@ -129,6 +134,7 @@ pub(crate) struct Writer {
     pub(crate) queue: mpsc::Receiver<Box<dyn Job>>,
     pub(crate) sink: Arc<dyn ChangeSink>,
     pub(crate) gauges: Arc<Gauges>,
+    pub(crate) cache: Arc<Cache>,
 }
 
 impl Writer {
@@ -164,7 +170,9 @@ impl Writer {
         let outcome = commit_together(&self.conn, &mut batch);
         self.gauges.batches.fetch_add(1, Ordering::Relaxed);
         let lost = match outcome {
-            Ok(changes) => {
+            Ok(Committed { changes, touched }) => {
+                self.cache.forget(changes.iter().map(|change| &change.user));
+                self.cache.forget_touched(&touched);
                 self.gauges.writes.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 self.tell(changes);
                 None
@@ -194,18 +202,22 @@ impl Writer {
     }
 }
 
+/// What a transaction has changed.
+struct Committed {
+    changes: Vec<Arc<InboxChange>>,
+    touched: Touched,
+}
+
 /// All jobs in one transaction. `Err`: none of them was carried out, whatever they answered.
-fn commit_together(
-    conn: &Connection,
-    batch: &mut [Box<dyn Job>],
-) -> Outcome<Vec<Arc<InboxChange>>> {
+fn commit_together(conn: &Connection, batch: &mut [Box<dyn Job>]) -> Outcome<Committed> {
     let outcome = begin(conn).and_then(|()| {
-        let mut tx = Tx { conn, changes: Vec::with_capacity(batch.len()) };
+        let changes = Vec::with_capacity(batch.len());
+        let mut tx = Tx { conn, changes, touched: Touched::default() };
         for job in batch.iter_mut() {
             run_alone(job.as_mut(), &mut tx)?;
         }
         execute(conn, "COMMIT")?;
-        Ok(tx.changes)
+        Ok(Committed { changes: tx.changes, touched: tx.touched })
     });
     if outcome.is_err() && !conn.is_autocommit() {
         // A rollback that fails leaves a transaction: the next `begin` tries again.

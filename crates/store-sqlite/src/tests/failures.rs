@@ -82,7 +82,8 @@ impl Fragile {
         let (sender, queue) = mpsc::channel(100);
         let sink = RecordingSink::new();
         let gauges = Arc::<Gauges>::default();
-        let writer = Writer { conn, queue, sink: sink.clone(), gauges };
+        let cache = Arc::new(crate::cache::Cache::new());
+        let writer = Writer { conn, queue, sink: sink.clone(), gauges, cache };
         // Started by `go`, so that the batch is known.
         let thread = std::thread::spawn(move || {
             std::thread::park();
