@@ -2,7 +2,7 @@
 //! `docs/operations.md`; times are in seconds.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::atomic::{AtomicI64, AtomicU64},
     time::Duration,
 };
@@ -89,8 +89,8 @@ pub struct Metrics {
     closed: Family<Reason, Counter>,
     refused: Family<Status, Counter>,
     sent: Family<EventType, Counter>,
-    /// Names of sent events that have a label.
-    events: RwLock<HashSet<String>>,
+    /// Those of `sent` by the names of events that have a label.
+    events: RwLock<HashMap<String, Counter>>,
     received: Family<EventType, Counter>,
     buffers_full: Counter,
     audit_dropped: Counter,
@@ -230,16 +230,15 @@ impl Metrics {
 impl Metrics {
     /// Applications name the events of their rooms: so many names get a label, the rest share
     /// one.
-    fn label_of<'a>(&self, event: &'a str) -> &'a str {
-        if self.events.read().contains(event) {
-            return event;
-        }
+    fn sent_counter(&self, event: &str) -> Counter {
         let mut events = self.events.write();
-        if events.len() >= MAX_EVENTS {
-            return "other";
+        let known = events.len() < MAX_EVENTS || events.contains_key(event);
+        let event_type = if known { event } else { "other" }.to_owned();
+        let counter = self.sent.get_or_create(&EventType { event_type }).clone();
+        if known {
+            events.insert(event.to_owned(), counter.clone());
         }
-        events.insert(event.to_owned());
-        event
+        counter
     }
 }
 
@@ -261,8 +260,11 @@ impl tidings_gateway::Metrics for Metrics {
     }
 
     fn message_sent(&self, event: &str, count: usize) {
-        let labels = EventType { event_type: self.label_of(event).to_owned() };
-        self.sent.get_or_create(&labels).inc_by(count as u64);
+        // Every event that is sent comes by here: one that was sent before allocates nothing.
+        let known = self.events.read().get(event).map(|counter| counter.inc_by(count as u64));
+        if known.is_none() {
+            self.sent_counter(event).inc_by(count as u64);
+        }
     }
 
     fn message_received(&self, event: &str) {

@@ -126,6 +126,14 @@ impl Socket {
         Ok(())
     }
 
+    /// Sends events that leave in one write, up to the first that is refused; gives how many were not.
+    pub fn emit_together(self: &Arc<Self>, frames: &[Frame]) -> usize {
+        self.session.cork();
+        let sent = frames.iter().take_while(|frame| self.emit(frame).is_ok()).count();
+        self.session.uncork();
+        sent
+    }
+
     fn send_event(self: &Arc<Self>, frame: &Frame) -> Result<(), SendError> {
         let Some((past, resume)) = self.recovery() else { return self.send_packet(frame) };
         if self.state.load(Ordering::Acquire) >= GONE {

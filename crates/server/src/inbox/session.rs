@@ -256,14 +256,12 @@ impl InboxSession {
     /// Whether the first frame, which carries the change, was sent. The others only follow from
     /// it; a device that missed one lags and hears it later.
     fn emit(&self, position: &mut Position, frames: &[Frame]) -> bool {
-        for (n, frame) in frames.iter().enumerate() {
-            if self.socket.emit(frame).is_err() {
-                // Full: told again when there is room. Closed: there is nobody to tell.
-                position.lagging = true;
-                position.held.clear();
-                return n > 0;
-            }
+        let sent = self.socket.emit_together(frames);
+        if sent < frames.len() {
+            // Full: told again when there is room. Closed: there is nobody to tell.
+            position.lagging = true;
+            position.held.clear();
         }
-        true
+        sent > 0
     }
 }
