@@ -171,3 +171,51 @@ fn numbered(happening: Happening, now: Timestamp, number: u16) -> AuditEntry {
     (tail[0], tail[1]) = (first, second);
     happening.entry(AuditId::new_v7(now, tail), now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{clock::SystemClock, inbox::publisher_channel};
+    use tidings_core::{
+        audit::{Actor, AuditFilter},
+        ports::AuditLog as _,
+    };
+    use tidings_store_sqlite::{Options, SqliteStore, migrations};
+
+    fn open(dir: &tempfile::TempDir) -> SqliteStore {
+        let path = dir.path().join("tidings.db");
+        migrations::up(&path).unwrap();
+        SqliteStore::open(Options::new(path, publisher_channel().0)).unwrap()
+    }
+
+    fn happened(n: usize) -> Happening {
+        Happening::new("key.made", Actor::Operator).target(n)
+    }
+
+    #[tokio::test]
+    async fn while_the_store_is_away_entries_wait_and_what_finds_no_room_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let audit = Audit::new(Arc::new(SystemClock), Arc::clone(&metrics));
+        let away = open(&dir);
+        away.close();
+        for n in 0..WAITING {
+            audit.record(happened(n));
+        }
+        assert!(audit.flush(&away).await.is_err());
+        assert!(metrics.render().contains("audit_entries_dropped_total{server_id=\"test\"} 0"));
+        audit.record(happened(WAITING));
+        audit.record(happened(WAITING + 1));
+        assert!(metrics.render().contains("audit_entries_dropped_total{server_id=\"test\"} 2"));
+
+        let back = open(&dir);
+        audit.flush(&back).await.unwrap();
+        let stored = back.audit(AuditFilter::default(), None, 2 * WAITING).await.unwrap();
+        assert_eq!(stored.len(), WAITING, "all that found room");
+        audit.record(happened(7));
+        audit.close(&back).await.unwrap();
+        let stored = back.audit(AuditFilter::default(), None, 2 * WAITING).await.unwrap();
+        assert_eq!(stored.len(), WAITING + 1);
+        back.close();
+    }
+}

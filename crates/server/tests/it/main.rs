@@ -44,6 +44,7 @@ mod recovery;
 mod requests;
 mod revocations;
 mod room_access;
+mod room_doors;
 mod room_history;
 mod rooms;
 mod rooms_api;

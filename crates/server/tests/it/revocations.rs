@@ -11,7 +11,9 @@ use tidings_server::{
 };
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
-use crate::support::{Client, LossyBus, TestServer, claims, eventually, now_secs, sign, within};
+use crate::support::{
+    Client, LossyBus, Stream, TestServer, claims, eventually, now_secs, sign, within,
+};
 
 /// A token of this user that was issued so many seconds ago.
 fn issued(user: &str, ago: i64) -> String {
@@ -115,6 +117,24 @@ async fn a_plain_client_is_closed_with_its_code() {
         }
     };
     assert_eq!((code, told), (4403, true));
+}
+
+#[tokio::test]
+async fn a_stream_and_its_ticket_end_with_their_token() {
+    let server = TestServer::start().await;
+    let token = issued("alice", 10);
+    let mut stream = Stream::open(&server, &token, "").await;
+    stream.wait("notifications:pending").await;
+    let caller = server.caller(Some(token.clone()));
+    let ticket = caller.post("/stream-tickets", &json!({})).await;
+    let ticket: Value = serde_json::from_str(&ticket.text).unwrap();
+    server.api().post("/users/alice/revoke", &json!({})).await.json(200);
+    let last = stream.until_closed().await.pop().expect("told why");
+    assert_eq!((last.name.as_str(), &last.data["code"]), ("error", &json!("TOKEN_REVOKED")));
+    caller.get("/stream").await.problem(401, "TOKEN_REVOKED");
+    let ticket = ticket["ticket"].as_str().expect("a ticket");
+    let answer = server.nobody().get(&format!("/stream?ticket={ticket}")).await;
+    answer.problem(401, "TOKEN_REVOKED");
 }
 
 #[tokio::test]
