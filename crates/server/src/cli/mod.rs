@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod bench;
 mod config;
 mod keys;
 mod migrate;
@@ -50,6 +51,8 @@ enum Command {
     Notify(notify::Notify),
     /// Bring the database to another version
     Migrate(migrate::Command),
+    /// Put load on a Socket.IO server and measure it
+    Bench(Box<bench::Bench>),
 }
 
 /// Runs the command line of this process.
@@ -65,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Token(token) => token.run(&cli.global),
         Command::Notify(notify) => notify.run(&cli.global),
         Command::Migrate(command) => command.run(&cli.global),
+        Command::Bench(bench) => bench.run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

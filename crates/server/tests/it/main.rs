@@ -16,6 +16,7 @@ mod architecture;
 mod asyncapi;
 mod audit;
 mod auth;
+mod bench;
 mod bus;
 mod change;
 mod cli;
