@@ -1,6 +1,6 @@
 // The peer of the benchmark: Socket.IO on Node.js, doing as much of what Tidings does as it
 // does by itself. It checks the token of each connection, answers `connected`, and sends what
-// is posted to one user's room or to all. It stores nothing.
+// is posted to one user's room, to any room or to all. It stores nothing.
 //
 // node peer/server.mjs READY_FILE    (environment: SECRET)
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
@@ -36,6 +36,11 @@ io.use((socket, next) => {
 io.on("connection", (socket) => {
   const userId = socket.data.user;
   socket.join(`user:${userId}`);
+  // Answered when the room is joined, as every join here is.
+  socket.on("room:join", (room, answer) => {
+    socket.join(room);
+    answer?.({ ok: true });
+  });
   socket.emit("connected", { socketId: socket.id, userId, rev: 0, unread: 0, recovered: false });
 });
 
@@ -54,12 +59,22 @@ function send({ to, ...draft }) {
   return { id: notification.id, recipients: 1, stored: "no" };
 }
 
+/** An event in a room: `POST /api/v1/rooms/{room}/events`. */
+function say(path, { type, data }) {
+  const room = decodeURIComponent(path.split("/")[4]);
+  io.to(room).emit(type, data);
+  return { room, type };
+}
+
 http.on("request", (request, response) => {
   if (request.url.startsWith("/socket.io/")) return;
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {
-    const answer = JSON.stringify(send(JSON.parse(Buffer.concat(chunks).toString())));
+    const body = JSON.parse(Buffer.concat(chunks).toString());
+    const answer = JSON.stringify(
+      request.url.endsWith("/events") ? say(request.url, body) : send(body),
+    );
     response.writeHead(201, { "content-type": "application/json" });
     response.end(answer);
   });

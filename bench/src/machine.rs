@@ -20,10 +20,13 @@ fn output(command: &str, arguments: &[&str]) -> Option<String> {
     (output.status.success() && !text.is_empty()).then_some(text)
 }
 
+pub fn cores() -> usize {
+    read("/proc/cpuinfo").lines().filter(|line| line.starts_with("processor")).count()
+}
+
 /// A line each.
 pub fn describe(work_dir: &Path, peer: Option<&Path>) -> Vec<String> {
-    let cpus = read("/proc/cpuinfo");
-    let cores = cpus.lines().filter(|line| line.starts_with("processor")).count();
+    let (cpus, cores) = (read("/proc/cpuinfo"), cores());
     let model = field(&cpus, "model name").unwrap_or_else(|| "unknown processor".into());
     let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
     let memory: u64 = memory.split(' ').next().and_then(|kb| kb.parse().ok()).unwrap_or(0);

@@ -4,17 +4,22 @@
 //! One thread drives everything; servers are processes of their own, on a core of their own.
 #![allow(clippy::print_stdout, reason = "a command line tool: its report goes to the terminal")]
 
+mod bare;
+mod chart;
 mod client;
+mod crowd;
 mod floor;
+mod gateway;
 mod machine;
 mod options;
 mod process;
 mod report;
+mod results;
 mod scenario;
 mod stats;
 mod token;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -23,18 +28,23 @@ use tokio::{
     task::LocalSet,
 };
 
+use gateway::{Measured, Sizes};
 use machine::Usage;
 use options::{Options, Plan, Role, Scenario};
-use process::Stage;
-use report::Section;
+use process::{Stage, WorkDir};
+use results::Results;
 
 /// Files that a server opens beside its connections; see `limits.connections`.
 const SERVER_FILES: usize = 512;
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    if let Some(Role::Floor { members, bytes, ready_file }) = &options.role {
-        return floor::fan_out(*members, *bytes, ready_file);
+    match &options.role {
+        Some(Role::Floor { members, bytes, ready_file }) => {
+            return floor::fan_out(*members, *bytes, ready_file);
+        }
+        Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
+        None => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
@@ -51,43 +61,48 @@ fn main() -> anyhow::Result<()> {
 async fn run(options: &Options) -> anyhow::Result<()> {
     let plan = options.plan();
     let stage = stage(options, &plan)?;
-    let mut report = headline(options, &stage);
-    print!("{report}");
-    for scenario in [
-        Scenario::Connect,
-        Scenario::Announce,
-        Scenario::Steady,
-        Scenario::Accept,
-        Scenario::Memory,
-        Scenario::Room,
-    ] {
+    let sizes = Sizes::new(options.quick, machine::open_files());
+    let head = headline(options, &stage);
+    print!("{head}");
+    let mut results = Results::new(head, options.date.clone());
+    for scenario in Scenario::ALL {
         if options.wants(scenario) {
             let usage = Usage::now();
-            let mut section = measure(scenario, &stage, &plan).await?;
-            section.notes.push(format!(
-                "Meanwhile everything else on the machine took {:.0} % of its processors.",
-                usage.of_others()
-            ));
-            let section = section.markdown();
-            print!("{section}");
-            report.push_str(&section);
+            let mut measured = measure(scenario, &stage, &plan, &sizes).await?;
+            let others = usage.of_others();
+            if let Some(section) = measured.sections.last_mut() {
+                section.notes.push(format!(
+                    "Meanwhile everything else on the machine took {others:.0} % of its processors."
+                ));
+            }
+            print!("{}", results.add(scenario, measured, others));
         }
     }
     if let Some(out) = &options.out {
-        fs::write(out, report)?;
+        results.write(out)?;
         println!("\nWritten to {}", out.display());
     }
     Ok(())
 }
 
-async fn measure(scenario: Scenario, stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
+async fn measure(
+    scenario: Scenario,
+    stage: &Stage,
+    plan: &Plan,
+    sizes: &Sizes,
+) -> anyhow::Result<Measured> {
     match scenario {
-        Scenario::Connect => scenario::connect(stage, plan).await,
-        Scenario::Announce => scenario::announce(stage, plan).await,
-        Scenario::Steady => scenario::steady(stage, plan).await,
-        Scenario::Accept => scenario::accept(stage, plan).await,
-        Scenario::Memory => scenario::memory(stage, plan).await,
-        Scenario::Room => scenario::room(stage, plan).await,
+        Scenario::Fanout => gateway::fanout(stage, sizes).await,
+        Scenario::Connect => gateway::arrive(stage, sizes).await,
+        Scenario::Memory => gateway::idle(stage, sizes).await,
+        Scenario::Unicast => gateway::unicast(stage, sizes).await,
+        Scenario::Latency => gateway::latency(stage, sizes).await,
+        Scenario::Fair => gateway::fair(stage, sizes).await,
+        Scenario::Threads => gateway::threads(stage, sizes).await,
+        Scenario::Announce => scenario::announce(stage, plan).await.map(Measured::from),
+        Scenario::Steady => scenario::steady(stage, plan).await.map(Measured::from),
+        Scenario::Accept => scenario::accept(stage, plan).await.map(Measured::from),
+        Scenario::Room => scenario::room(stage, plan).await.map(Measured::from),
     }
 }
 
@@ -98,7 +113,7 @@ fn stage(options: &Options, plan: &Plan) -> anyhow::Result<Stage> {
     fs::create_dir_all(&options.work_dir)?;
     let work_dir = absolute(&options.work_dir)?;
     let files = machine::open_files().saturating_sub(SERVER_FILES);
-    let capacity = files.min(plan.many_connections.max(plan.room_members) + 1_000);
+    let capacity = files.min(crowd::MOST);
     anyhow::ensure!(
         capacity > plan.connections,
         "{} connections need more open files (ulimit -n) than {}",
@@ -110,7 +125,8 @@ fn stage(options: &Options, plan: &Plan) -> anyhow::Result<Stage> {
     let (tidings, peer) =
         (absolute(&options.tidings)?, options.peer.as_deref().map(absolute).transpose()?);
     fs::create_dir_all(&dir)?;
-    Ok(Stage { tidings, peer, dir, core: options.server_core, capacity })
+    let cores = options.server_core.map_or(String::new(), |core| core.to_string());
+    Ok(Stage { tidings, peer, dir: Arc::new(WorkDir(dir)), cores, capacity })
 }
 
 fn headline(options: &Options, stage: &Stage) -> String {
@@ -118,15 +134,15 @@ fn headline(options: &Options, stage: &Stage) -> String {
     if options.quick {
         lines.push("- **A quick run: shows that it works. Its figures mean nothing.**".into());
     }
-    let work_dir = stage.dir.parent().unwrap_or(&stage.dir);
+    let work_dir = stage.dir.parent().unwrap_or(&stage.dir.0);
     for line in machine::describe(work_dir, stage.peer.as_deref()) {
         lines.push(format!("- {line}"));
     }
-    lines.push(match stage.core {
-        Some(core) => format!(
+    lines.push(match stage.cores.as_str() {
+        "" => "- Servers and generator share all cores (taskset is missing, or there is one core)".into(),
+        core => format!(
             "- Each server alone on core {core}, the generator on another; all on loopback, one server at a time"
         ),
-        None => "- Servers and generator share all cores (taskset is missing, or there is one core)".into(),
     });
     lines.push(
         "- Tidings in production mode with its defaults, the log to a file; times in milliseconds\n"

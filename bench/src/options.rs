@@ -35,18 +35,48 @@ pub struct Options {
     pub only: Vec<Scenario>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
+    Fanout,
     Connect,
+    Memory,
+    Unicast,
+    Latency,
+    Fair,
+    Threads,
     Announce,
     Steady,
     Accept,
-    Memory,
     Room,
+}
+
+impl Scenario {
+    pub const ALL: [Self; 11] = [
+        Self::Fanout,
+        Self::Connect,
+        Self::Memory,
+        Self::Unicast,
+        Self::Latency,
+        Self::Fair,
+        Self::Threads,
+        Self::Announce,
+        Self::Steady,
+        Self::Accept,
+        Self::Room,
+    ];
 }
 
 #[derive(Subcommand)]
 pub enum Role {
+    /// The bare loop: a server that does nothing but write
+    #[command(hide = true)]
+    Bare {
+        /// One `writev` for all that waits for a socket
+        #[arg(long)]
+        coalesce: bool,
+        #[arg(long)]
+        ready_file: PathBuf,
+    },
     /// The floor of fan-out: writes one frame to each of its sockets when told to
     #[command(hide = true)]
     Floor {
@@ -62,15 +92,11 @@ pub enum Role {
 /// How much is done of everything.
 pub struct Plan {
     pub connections: usize,
-    /// Connections for a second look at memory.
-    pub many_connections: usize,
-    pub connect_rounds: usize,
     pub announcements: usize,
     pub steady_seconds: u64,
     pub steady_rate: u64,
     pub accept_seconds: u64,
     pub syncs: usize,
-    pub settle_seconds: u64,
     pub room_members: usize,
     pub room_seconds: u64,
 }
@@ -84,28 +110,22 @@ impl Options {
         if self.quick {
             return Plan {
                 connections: 100,
-                many_connections: 200,
-                connect_rounds: 1,
                 announcements: 3,
                 steady_seconds: 2,
                 steady_rate: 50,
                 accept_seconds: 1,
                 syncs: 50,
-                settle_seconds: 1,
                 room_members: 400,
                 room_seconds: 2,
             };
         }
         Plan {
             connections: 1_000,
-            many_connections: 5_000,
-            connect_rounds: 5,
             announcements: 30,
             steady_seconds: 20,
             steady_rate: 100,
             accept_seconds: 5,
             syncs: 1_000,
-            settle_seconds: 8,
             room_members: 5_000,
             room_seconds: 20,
         }

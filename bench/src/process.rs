@@ -6,13 +6,15 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail, ensure};
+use tidings_load::Target;
 use tokio::process::{Child, Command};
 
-use crate::{client::Door, token::SECRET};
+use crate::{client::Door, machine, token::SECRET};
 
 /// Longest that a server may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -20,21 +22,33 @@ const START: Duration = Duration::from_secs(30);
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Where things are, for everything that is started.
+#[derive(Clone)]
 pub struct Stage {
     pub tidings: PathBuf,
     pub peer: Option<PathBuf>,
-    pub dir: PathBuf,
-    pub core: Option<usize>,
+    pub dir: Arc<WorkDir>,
+    /// What servers may run on; empty: as this process.
+    pub cores: String,
     /// Connections that servers must be able to hold.
     pub capacity: usize,
 }
 
-/// Nothing of a run is left behind but its report, however it ends.
-impl Drop for Stage {
+/// A directory of this run. Nothing is left behind but the report, however it ends.
+pub struct WorkDir(pub PathBuf);
+
+impl std::ops::Deref for WorkDir {
+    type Target = PathBuf;
+
+    fn deref(&self) -> &PathBuf {
+        &self.0
+    }
+}
+
+impl Drop for WorkDir {
     fn drop(&mut self) {
         // A server that is being killed may still write: then its files stay, in a directory
         // that git ignores.
-        let _ = fs::remove_dir_all(&self.dir);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -44,6 +58,8 @@ pub struct Server {
     pub address: SocketAddr,
     /// For its API; empty where there is none.
     pub key: String,
+    /// It knows neither tokens nor users' names.
+    pub is_bare: bool,
     child: Child,
     dir: PathBuf,
 }
@@ -51,13 +67,12 @@ pub struct Server {
 impl Stage {
     /// A command that runs on the servers' core, without the settings of whoever calls us.
     fn command(&self, program: &Path, dir: &Path) -> anyhow::Result<Command> {
-        let mut command = match self.core {
-            Some(core) => {
-                let mut taskset = Command::new("taskset");
-                taskset.arg("-c").arg(core.to_string()).arg(program);
-                taskset
-            }
-            None => Command::new(program),
+        let mut command = if self.cores.is_empty() {
+            Command::new(program)
+        } else {
+            let mut taskset = Command::new("taskset");
+            taskset.arg("-c").arg(&self.cores).arg(program);
+            taskset
         };
         let log = fs::File::create(dir.join("log"))?;
         command.env_clear().current_dir(dir).kill_on_drop(true);
@@ -66,6 +81,15 @@ impl Stage {
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         Ok(command)
+    }
+
+    /// The same servers, on every core of the machine.
+    pub fn on_all_cores(&self) -> Self {
+        let mut stage = self.clone();
+        if !stage.cores.is_empty() {
+            stage.cores = format!("0-{}", machine::cores().saturating_sub(1));
+        }
+        stage
     }
 
     /// A directory for one server, empty.
@@ -80,9 +104,16 @@ impl Stage {
 
     /// Tidings as in production, with an empty database.
     pub async fn tidings(&self) -> anyhow::Result<Server> {
+        self.tidings_with(&[]).await
+    }
+
+    /// The same, with further variables in its environment.
+    pub async fn tidings_with(&self, variables: &[(&str, &str)]) -> anyhow::Result<Server> {
         let dir = self.fresh_dir("tidings")?;
         let mut command = self.command(&self.tidings, &dir)?;
         settings(&mut command, self.capacity);
+        fs::write(dir.join("tidings.toml"), ROOMS)?;
+        command.envs(variables.iter().copied());
         command.args(["serve", "--port", "0", "--data-dir", "data", "--ready-file", "ready"]);
         let mut server = start("Tidings", command, dir).await?;
         let mut keys = Command::new(&self.tidings);
@@ -103,6 +134,19 @@ impl Stage {
         start("Socket.IO on Node.js", command, dir).await.map(Some)
     }
 
+    /// A loop that fans out, with one `write` per delivery or with `writev`.
+    pub async fn bare(&self, coalesce: bool) -> anyhow::Result<Server> {
+        let dir = self.fresh_dir("bare")?;
+        let mut command = self.command(&std::env::current_exe()?, &dir)?;
+        command.args(["bare", "--ready-file", "ready"]);
+        if coalesce {
+            command.arg("--coalesce");
+        }
+        let name = if coalesce { "bare loop, coalescing" } else { "bare loop" };
+        let server = start(name, command, dir).await?;
+        Ok(Server { is_bare: true, ..server })
+    }
+
     /// A loop that writes a frame of `bytes` to each of `members` sockets.
     pub async fn floor(&self, members: usize, bytes: usize) -> anyhow::Result<Server> {
         let dir = self.fresh_dir("floor")?;
@@ -113,6 +157,14 @@ impl Stage {
         start("bare write loop", command, dir).await
     }
 }
+
+/// A kind of room that everybody may join, as large as the crowd, where nobody is told of the others.
+const ROOMS: &str = r#"
+[rooms.bench]
+rule = "everyone"
+max_members = 20000
+presence = false
+"#;
 
 fn settings(command: &mut Command, capacity: usize) {
     command.env("TIDINGS_JWT_SECRET", SECRET);
@@ -138,12 +190,16 @@ async fn start(name: &'static str, mut command: Command, dir: PathBuf) -> anyhow
     let text = tokio::time::timeout(START, waiting).await.context("it did not start in time")??;
     let ready: serde_json::Value = serde_json::from_str(&text)?;
     let address = ready["address"].as_str().context("no address in the ready file")?.parse()?;
-    Ok(Server { name, address, key: String::new(), child, dir })
+    Ok(Server { name, address, key: String::new(), is_bare: false, child, dir })
 }
 
 impl Server {
     pub fn door(&self) -> Door {
         Door::SocketIo(self.address)
+    }
+
+    pub fn target(&self) -> Target {
+        Target::at(self.address, self.address.to_string())
     }
 
     fn proc_file(&self, name: &str) -> anyhow::Result<String> {

@@ -15,10 +15,6 @@ impl Samples {
         self.0.len()
     }
 
-    pub fn extend(&mut self, more: Self) {
-        self.0.extend(more.0);
-    }
-
     /// The smallest sample that `share` of all do not exceed; zero if there are none.
     pub fn percentile(&self, share: f64) -> Duration {
         let mut sorted = self.0.clone();

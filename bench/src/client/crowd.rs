@@ -39,16 +39,6 @@ impl Drop for Crowd {
 }
 
 impl Crowd {
-    /// Opens a connection for each user, all at once.
-    pub async fn storm(door: Door, users: &[String]) -> anyhow::Result<Self> {
-        let mut crowd = Self::new();
-        // The tokens are there before the first connection begins.
-        let hellos = hellos(door, users)?;
-        crowd.start(door, hellos);
-        crowd.board.wait_connected(users.len(), PATIENCE).await;
-        Ok(crowd)
-    }
-
     /// Opens a connection for each user, a few at a time.
     pub async fn gather(door: Door, users: &[String]) -> anyhow::Result<Self> {
         let mut crowd = Self::new();
@@ -115,10 +105,6 @@ impl Crowd {
             let running = Connection::run(address, client, hello, Rc::clone(&self.board));
             self.tasks.push(tokio::task::spawn_local(running));
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.tasks.len()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Scenario 4: how many notifications a second the API accepts, each durable when answered.
+//! How many notifications a second the API accepts, each durable when answered.
 
 use std::{
     rc::Rc,
@@ -70,7 +70,7 @@ pub async fn accept(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
         ),
         "The floor is one caller that syncs one write at a time, as often as the disk lets it (under \"POSTs/s\"); the last column is how many notifications are accepted in the time of one such sync.".into(),
     ];
-    let title = "4. Durable notifications through the API".into();
+    let title = "Durable notifications through the API".into();
     Ok(Section { title, table, notes })
 }
 

@@ -1,4 +1,4 @@
-//! Scenario 2: one announcement to everybody who is connected.
+//! One announcement to everybody who is connected.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +50,7 @@ pub async fn announce(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
         ),
         "Tidings commits one inbox item per user before it sends, and follows each notification with `notification:count`; the peer and the floor send the one frame.".into(),
     ];
-    let title = format!("2. One announcement to {} connected users", plan.connections);
+    let title = format!("One announcement to {} connected users", plan.connections);
     Ok(Section { title, table, notes })
 }
 

@@ -2,15 +2,11 @@
 
 mod accept;
 mod announce;
-mod connect;
-mod memory;
 mod room;
 mod steady;
 
 pub use accept::accept;
 pub use announce::announce;
-pub use connect::connect;
-pub use memory::memory;
 pub use room::room;
 pub use steady::steady;
 
@@ -32,11 +28,6 @@ fn draft(to: &str, number: u64) -> String {
 /// A name and figures, as the cells of a row.
 fn row(name: &str, figures: impl IntoIterator<Item = f64>) -> Vec<String> {
     std::iter::once(name.to_owned()).chain(figures.into_iter().map(figure)).collect()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Small random numbers: which user is next. The same in every run.

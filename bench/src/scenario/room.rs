@@ -1,4 +1,4 @@
-//! Scenario 6: one room with thousands in it, where people come and go and things happen.
+//! One room with thousands in it, where people come and go and things happen.
 
 use std::{
     rc::Rc,
@@ -78,7 +78,7 @@ pub async fn room(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
     ];
     let moves = moves(plan.room_members);
     let title =
-        format!("6. A room of {}, where {moves} a second come and {moves} go", plan.room_members);
+        format!("A room of {}, where {moves} a second come and {moves} go", plan.room_members);
     Ok(Section { title, table, notes })
 }
 

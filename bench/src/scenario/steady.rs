@@ -1,4 +1,4 @@
-//! Scenario 3: a steady stream of notifications, each to one of many who are connected.
+//! A steady stream of notifications, each to one of many who are connected.
 
 use std::{
     cell::RefCell,
@@ -81,7 +81,7 @@ pub async fn steady(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
         ),
     ];
     let title = format!(
-        "3. {} connections, {} notifications/s to random users",
+        "{} connections, {} notifications/s to random users",
         plan.connections, plan.steady_rate
     );
     Ok(Section { title, table, notes })

@@ -46,6 +46,9 @@ impl Books {
             tally.last_receipt = now;
             messages.latency.add(now.saturating_sub(mark.due));
             ledger.delivered.fetch_add(1, Relaxed);
+            if mark.stream < UNICAST {
+                messages.fan(mark, ledger.members.load(Relaxed), now);
+            }
         }
     }
 

@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn a_chunked_answer_ends_with_its_last_chunk() {
         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
-        let body = b"4\r\n0\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n";
+        let body = b"5\r\n0\r\n\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n";
         let bytes = [&head[..], body].concat();
         assert_eq!(read(&[&bytes[..], b"more"].concat()), Some((200, bytes.len())));
         for cut in 0..bytes.len() {

@@ -63,6 +63,9 @@ pub struct Kind {
     pub reordered: u64,
     pub deliveries_per_second: f64,
     pub latency_ms: Latency,
+    /// Until the last recipient of a broadcast had it (with one thread).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_recipient_ms: Option<Latency>,
 }
 
 #[derive(Debug, Serialize)]
@@ -163,6 +166,7 @@ impl Kind {
             reordered: messages.bill.reordered,
             deliveries_per_second: messages.bill.received as f64 / seconds.max(1e-9),
             latency_ms: Latency::new(&messages.latency),
+            last_recipient_ms: (!messages.last.is_empty()).then(|| Latency::new(&messages.last)),
         }
     }
 }
@@ -246,7 +250,11 @@ impl Kind {
             "  received     {received} of {expected}, {:.0} a second: lost {lost}, doubled {doubled}, reordered {reordered}",
             self.deliveries_per_second
         )?;
-        writeln!(f, "  latency      {}", self.latency_ms)
+        writeln!(f, "  latency      {}", self.latency_ms)?;
+        if let Some(last) = &self.last_recipient_ms {
+            writeln!(f, "  to the last  {last}")?;
+        }
+        Ok(())
     }
 }
 

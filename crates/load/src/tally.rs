@@ -1,10 +1,10 @@
 //! What one thread measures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::Histogram;
 
-use crate::sequence::Bill;
+use crate::{mark::Mark, sequence::Bill};
 
 /// From a microsecond to ten minutes, with three digits.
 const SHORTEST: u64 = 1_000;
@@ -121,14 +121,54 @@ pub struct Messages {
     pub bill: Bill,
     /// From when a message was due to its receipt.
     pub latency: Times,
+    /// From when it was due until its last recipient had it, for clients of one thread.
+    pub last: Times,
+    fans: Vec<Fan>,
 }
 
+/// How many have each message of a stream; those that all have are dropped from the front.
+#[derive(Debug, Clone, Default)]
+struct Fan {
+    base: Option<u32>,
+    counts: VecDeque<u64>,
+}
+
+/// Messages of a stream that some have and others do not, at most.
+const MAX_OPEN: usize = 10_000;
+
 impl Messages {
+    /// Somebody has a message that `members` ought to have.
+    pub(crate) fn fan(&mut self, mark: Mark, members: u64, now: u64) {
+        let stream = mark.stream as usize;
+        if self.fans.len() <= stream {
+            self.fans.resize_with(stream + 1, Fan::default);
+        }
+        let Some(Fan { base, counts }) = self.fans.get_mut(stream) else { return };
+        let first = *base.get_or_insert(mark.number);
+        let Some(at) = mark.number.checked_sub(first).map(|at| at as usize) else { return };
+        if at >= MAX_OPEN {
+            return;
+        }
+        if counts.len() <= at {
+            counts.resize(at + 1, 0);
+        }
+        let Some(count) = counts.get_mut(at) else { return };
+        *count += 1;
+        if *count == members {
+            self.last.add(now.saturating_sub(mark.due));
+        }
+        while counts.front().is_some_and(|count| *count >= members) {
+            counts.pop_front();
+            *base = base.map(|base| base + 1);
+        }
+    }
+
     fn extend(&mut self, other: &Self) {
         self.sent += other.sent;
         self.expected += other.expected;
         self.bill += other.bill;
         self.latency.extend(&other.latency);
+        self.last.extend(&other.last);
     }
 }
 
@@ -209,5 +249,17 @@ mod tests {
         }
         assert_eq!((failures.count(), failures.0.len()), (100, MAX_KINDS + 1));
         assert_eq!(failures.sorted()[0], ("other reasons", 68));
+    }
+
+    #[test]
+    fn a_message_is_through_when_its_last_recipient_has_it() {
+        let mut messages = Messages::default();
+        let mark = |number| Mark { number, due: 1_000_000, stream: 2 };
+        for (number, now) in [(7, 2), (8, 3), (8, 4), (7, 5), (6, 6), (9, 7)] {
+            messages.fan(mark(number), 2, now * 1_000_000);
+        }
+        assert_eq!(messages.last.len(), 2);
+        assert!((messages.last.max() - 4.0).abs() < 0.1, "{}", messages.last.max());
+        assert_eq!(messages.fans[2].counts, [1]);
     }
 }
