@@ -48,7 +48,7 @@ pub(super) struct Clients {
     /// How long the last messages are waited for
     #[arg(long, default_value = "5s", value_name = "TIME")]
     grace: SignedDuration,
-    /// Users, where {n} is the number of the connection
+    /// Users: a name with the number of the connection, as the default has it
     #[arg(long, default_value = "user-{n}")]
     user: String,
     /// A token for all clients
@@ -63,7 +63,7 @@ pub(super) struct Clients {
     /// Further claims of signed tokens, a JSON object [default with --room: that room]
     #[arg(long, value_name = "JSON")]
     claims: Option<String>,
-    /// What CONNECT carries: JSON with {token}, {user}, {n} [default: {"token":"{token}"}]
+    /// What CONNECT carries: JSON with {token} and {user} [default: {"token":"{token}"}]
     #[arg(long, value_name = "JSON")]
     auth: Option<String>,
     /// A header of the clients' requests, "NAME: VALUE"; may be given several times
@@ -104,7 +104,7 @@ pub(super) struct Messages {
     /// The room of broadcasts, {room} elsewhere
     #[arg(long, default_value = "task:bench")]
     room: String,
-    /// The address of a POST; with {room}, {user}, {n} [default: events in rooms of Tidings]
+    /// The address of a POST; with {room} and {user} [default: events in rooms of Tidings]
     #[arg(long, value_name = "PATH")]
     post: Option<String>,
     /// What is posted: with {mark} where it reaches the clients as it is, and {fill}
