@@ -141,9 +141,13 @@ pub fn error(code: &str, message: &str) -> Frame {
     event("error", &json!({ "code": code, "message": message }))
 }
 
+/// In milliseconds.
+const LEAST_RETRY: u64 = 1_000;
+
 pub fn shutdown(reconnect_after_ms: u64) -> Frame {
     let body = json!({ "reconnectAfterMs": reconnect_after_ms, "message": "Server restarting" });
-    event("server:shutdown", &body).with_retry(reconnect_after_ms)
+    // A browser that finds nobody comes back after the same time again and again.
+    event("server:shutdown", &body).with_retry(reconnect_after_ms.max(LEAST_RETRY))
 }
 
 pub(super) fn heartbeat(now: Timestamp) -> serde_json::Value {

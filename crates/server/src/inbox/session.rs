@@ -148,8 +148,12 @@ impl InboxSession {
         }
     }
 
-    /// How long the client has been silent.
+    /// How long the client has been silent. One that reads a stream can say nothing: it is there as
+    /// long as it reads.
     pub fn idle(&self, now: Timestamp) -> Duration {
+        if self.socket.is_stream() {
+            return Duration::ZERO;
+        }
         now.since(Timestamp::from_millis(self.active_at.load(Ordering::SeqCst)))
     }
 

@@ -11,11 +11,7 @@ pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
     }
     let idle = state.config.limits.idle;
     if !idle.is_zero() {
-        // Who reads a stream cannot say anything.
-        for session in state
-            .hub
-            .sessions_where(|session| !session.socket.is_stream() && session.idle(now) >= idle)
-        {
+        for session in state.hub.sessions_where(|session| session.idle(now) >= idle) {
             session.dismiss("IDLE", "Nothing was said for too long");
         }
     }

@@ -38,6 +38,7 @@ mod logs;
 mod metrics;
 mod openapi;
 mod plain;
+mod plain_hostile;
 mod presence;
 mod presence_api;
 mod presence_devices;

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    Answer, Sent, Stream, TestServer, claims, eventually, now_secs, sign, within,
+    Answer, Listener, Sent, Stream, TestServer, Transport, claims, eventually, now_secs, sign,
+    within,
 };
 
 /// A request of alice's for a stream, with headers of its own.
@@ -203,7 +204,9 @@ async fn a_node_that_is_full_or_going_takes_no_more() {
     let events = first.until_closed().await;
     let going = events.last().unwrap();
     assert_eq!(going.name, "server:shutdown");
-    assert_eq!(going.retry, going.data["reconnectAfterMs"].as_u64());
+    // However soon it may come back, it does not knock without a pause.
+    let after = going.data["reconnectAfterMs"].as_u64().unwrap();
+    assert_eq!(going.retry, Some(after.max(1_000)));
 }
 
 #[tokio::test]
@@ -240,6 +243,33 @@ async fn nothing_is_compressed_and_comments_keep_it_alive() {
         let chunk = within(response.chunk()).await.unwrap().expect("still open");
         text.push_str(std::str::from_utf8(&chunk).unwrap());
     }
+}
+
+#[tokio::test]
+async fn who_reads_is_here() {
+    let server = TestServer::start().await;
+    let mut token = claims("alice");
+    token["rooms"] = json!(["post:1"]);
+    let _alice = Stream::open(&server, &sign(&token), "?rooms=post:1").await;
+    token["sub"] = json!("bob");
+    let (_bob, joined) =
+        Listener::join_with(&server, Transport::SocketIo, &sign(&token), "post:1").await;
+    assert_eq!(joined, Ok(()));
+    let online = async || {
+        let here = server.api().get("/presence?room=post:1").await.json(200);
+        let users = here["users"].as_array().unwrap().clone();
+        users.iter().map(|user| user["userId"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    eventually(|| async {
+        server.tell_presence(Duration::ZERO).await;
+        online().await == ["alice", "bob"]
+    })
+    .await;
+    // The one who could have said something, and did not, counts no more.
+    let later = server.state.clock.now().plus(Duration::from_secs(31 * 60));
+    tidings_server::workers::sweep_presence(&server.state, later).await.unwrap();
+    server.tell_presence(Duration::from_secs(31 * 60)).await;
+    assert_eq!(online().await, ["alice"]);
 }
 
 #[tokio::test]
