@@ -165,7 +165,7 @@ pub fn faults(tally: &Tally) -> Option<String> {
             .first()
             .map_or(String::new(), |(reason, _)| format!(" ({reason})"));
         format!(
-            "lost {}, doubled {}, reordered {}, astray {}, not taken {}{first}, ended {}",
+            "lost (or later than 10 s) {}, doubled {}, reordered {}, astray {}, not taken {}{first}, ended {}",
             all.lost,
             all.doubled,
             all.reordered,

@@ -94,7 +94,7 @@ fn thousands(value: f64) -> String {
 
 /// `a` as a multiple of `b`.
 pub fn ratio(a: f64, b: f64) -> String {
-    if b > 0.0 { format!("{}×", figure(a / b)) } else { "–".into() }
+    if a.is_finite() && b > 0.0 { format!("{}×", figure(a / b)) } else { "–".into() }
 }
 
 #[cfg(test)]
@@ -114,6 +114,6 @@ mod tests {
         let figures = [0.123, 12.34, 123.4, 1_234_567.0, f64::NAN].map(figure);
         assert_eq!(figures, ["0.12", "12.3", "123", "1,234,567", "–"]);
         assert_eq!(ratio(3.0, 2.0), "1.50×");
-        assert_eq!(ratio(3.0, 0.0), "–");
+        assert_eq!([ratio(3.0, 0.0), ratio(f64::NAN, 1.0)], ["–", "–"]);
     }
 }

@@ -19,7 +19,7 @@ pub async fn fair(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
         columns.map(str::to_owned).to_vec(),
     );
     grid.note(format!(
-        "{UNICASTS} events a second for one user each, alone and while {BROADCASTS} broadcasts a second go to all; {} s each. A receipt waits in the generator, too, while it reads those of a broadcast: the bare loop shows how much.",
+        "{UNICASTS} events a second for one user each, alone and while {BROADCASTS} broadcasts a second go to all; {:.0} s each. A receipt waits in the generator, too, while it reads those of a broadcast: the bare loop shows how much.",
         sizes.seconds * LONGER
     ));
     for contender in [Contender::Tidings, Contender::Bare, Contender::Peer] {

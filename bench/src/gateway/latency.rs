@@ -21,7 +21,7 @@ pub async fn latency(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
     let mut inbox = grid("Notifications to random users: from due to receipt");
     inbox.note("Posted at fixed times. Tidings commits each to disk before it is sent; the peer stores nothing.");
     let mut all = grid("Events to everybody: from due until the last member has it");
-    all.note(format!("{} s each.", sizes.seconds * LONGER));
+    all.note(format!("{:.0} s each.", sizes.seconds * LONGER));
     for contender in [Contender::Tidings, Contender::Bare, Contender::Peer] {
         let Some(server) = contender.start(stage).await? else { continue };
         for (to, grid) in [(To::All, &mut all), (To::Inbox, &mut inbox)] {
@@ -49,7 +49,7 @@ fn measure(server: &Server, sizes: &Sizes, to: To) -> anyhow::Result<(Vec<f64>, 
         let before = server.cpu()?;
         let seconds = sizes.seconds * LONGER;
         let tally = crowd.send(&[(to, Pace::Rate(*rate))], seconds)?;
-        let cpu = (server.cpu()? - before) / seconds * 100.0;
+        let cpu = (server.cpu()? - before) / tally.elapsed * 100.0;
         let times = if to == To::All { &tally.broadcast.last } else { &tally.unicast.latency };
         figures.extend([50.0, 95.0, 99.0].map(|percent| times.percentile(percent)));
         figures.push(cpu);

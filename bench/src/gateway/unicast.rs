@@ -47,6 +47,8 @@ pub async fn unicast(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
 fn measure(server: &Server, sizes: &Sizes) -> anyhow::Result<(Vec<f64>, Vec<String>)> {
     let mut crowd = Crowd::new(server, false)?;
     crowd.grow(sizes.crowd)?;
+    // Warms up caches on both sides.
+    crowd.send(&[(To::One, Pace::InFlight(16))], sizes.seconds / 2.0)?;
     let mut found = Vec::new();
     let mut figures = vec![0.0, f64::NAN];
     let mut hopeless = false;

@@ -296,6 +296,7 @@ impl Engine {
         }
         tally.churn = std::mem::take(&mut self.opened);
         tally.churn.seconds = elapsed;
+        tally.elapsed = elapsed;
         let last = tally.last_receipt.saturating_sub(start) as f64 / 1e9;
         tally.seconds = if last > 0.0 { last } else { elapsed };
         tally.cpu = vec![cpu / elapsed.max(1e-9)];

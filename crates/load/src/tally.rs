@@ -199,6 +199,8 @@ pub struct Tally {
     pub last_receipt: u64,
     /// From the start to the last receipt or, without any, to the end.
     pub seconds: f64,
+    /// From the start until everything had come or was given up.
+    pub elapsed: f64,
     /// Shares of a core that threads of the generator took.
     pub cpu: Vec<f64>,
 }
@@ -218,6 +220,7 @@ impl Tally {
         self.ends.extend(&other.ends);
         self.lateness.extend(&other.lateness);
         self.seconds = self.seconds.max(other.seconds);
+        self.elapsed = self.elapsed.max(other.elapsed);
         self.cpu.extend(&other.cpu);
     }
 }
