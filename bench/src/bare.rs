@@ -41,7 +41,7 @@ struct Server {
     poll: Poll,
     peers: Vec<Option<Peer>>,
     free: Vec<usize>,
-    /// Who is in, by place.
+    /// Who is in the room, by place.
     members: Vec<usize>,
     users: HashMap<usize, usize>,
     dirty: Vec<usize>,
@@ -181,9 +181,10 @@ impl Server {
                 self.users.insert(user, place);
                 self.peer(place)?.user = Some(user);
             }
-            self.members.push(place);
             self.send(place, websocket::frame(Opcode::Text, br#"40{"sid":"x"}"#));
         } else if let Some(event) = text.strip_prefix("42") {
+            // There is one room, and nothing else to say than that one wants to be in it.
+            self.members.push(place);
             let id: String = event.chars().take_while(char::is_ascii_digit).collect();
             let ack = format!(r#"43{id}[{{"ok":true}}]"#);
             self.send(place, websocket::frame(Opcode::Text, ack.as_bytes()));
@@ -222,8 +223,8 @@ impl Server {
             let Some(text) = peer.request.get(body.clone()) else { return Some(()) };
             let frame = event(text)?;
             let path = head.split(' ').nth(1)?;
-            let name = path.split('/').find_map(|part| part.strip_prefix("user:user-"));
-            let user = name.and_then(|name| name.parse::<usize>().ok());
+            let name = path.split('/').find_map(|part| part.strip_prefix("user:"));
+            let user = name.and_then(|name| name.rsplit('-').next()?.parse::<usize>().ok());
             peer.request.drain(..body.end);
             match user {
                 Some(user) => {

@@ -48,6 +48,11 @@ pub enum To {
 impl Crowd {
     /// Nobody yet. `in_room`: they join the room of all.
     pub fn new(server: &Server, in_room: bool) -> anyhow::Result<Self> {
+        Self::named(server, in_room, "user-{n}")
+    }
+
+    /// Nobody yet, with other names.
+    pub fn named(server: &Server, in_room: bool, user: &str) -> anyhow::Result<Self> {
         let target = server.target();
         let sources = target.sources(MOST * 4);
         let engine =
@@ -56,6 +61,7 @@ impl Crowd {
         let mut hellos = Hellos {
             tokens: Tokens::Sign { secret: SECRET.to_owned(), claims: serde_json::Map::new() },
             auth: Template::new(r#"{"token":"{token}"}"#),
+            user: Template::new(user),
             room: ROOM.to_owned(),
             joins: joins.into_iter().collect(),
             wait_for: Some("connected".to_owned()),
