@@ -14,7 +14,10 @@ mod tests;
 mod typing;
 mod update;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -76,7 +79,15 @@ pub struct Card {
 
 impl Default for Card {
     fn default() -> Self {
-        Self { status: Status::Online, invisible: false, details: Arc::default() }
+        Self { status: Status::Online, invisible: false, details: Details::none() }
+    }
+}
+
+impl Details {
+    /// One for all who say nothing of themselves, and they are most.
+    pub(crate) fn none() -> Arc<Self> {
+        static NONE: LazyLock<Arc<Details>> = LazyLock::new(Arc::default);
+        Arc::clone(&NONE)
     }
 }
 

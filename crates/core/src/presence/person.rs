@@ -41,7 +41,7 @@ pub(super) struct View {
 
 impl View {
     fn offline() -> Self {
-        Self { status: Status::Offline, details: Arc::default() }
+        Self { status: Status::Offline, details: Details::none() }
     }
 }
 
@@ -68,6 +68,8 @@ impl Person {
     }
 
     pub(super) fn add(&mut self, id: DeviceId, socket: Socket, card: Option<Card>, now: Timestamp) {
+        // Nearly everybody has one, and there are many.
+        self.devices.reserve_exact(1);
         self.devices.push(Device {
             id,
             socket,

@@ -32,9 +32,14 @@ pub struct InboxNamespace {
 /// What a socket carries: its session, and what it asked for until it is opened.
 struct Attached {
     session: Arc<InboxSession>,
-    request: parking_lot::Mutex<Option<OpenRequest>>,
+    /// Until it is opened.
+    entrance: parking_lot::Mutex<Option<Box<Entrance>>>,
+}
+
+struct Entrance {
+    request: OpenRequest,
     /// What it will have again if it is recovered.
-    resumed: parking_lot::Mutex<Option<Resumed>>,
+    resumed: Option<Resumed>,
 }
 
 /// A client that comes back.
@@ -121,8 +126,7 @@ impl InboxNamespace {
             InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
         socket.set_data(Arc::new(Attached {
             session: Arc::new(session),
-            request: parking_lot::Mutex::new(Some(request)),
-            resumed: parking_lot::Mutex::default(),
+            entrance: parking_lot::Mutex::new(Some(Box::new(Entrance { request, resumed: None }))),
         }));
         Ok(())
     }
@@ -234,15 +238,18 @@ impl Namespace for InboxNamespace {
         let names = rooms.names(session);
         session.presence.inherit(left.card.clone());
         let rev = returning.mark().map(Rev);
-        *attached.resumed.lock() = Some(Resumed { rooms, rev });
+        if let Some(entrance) = attached.entrance.lock().as_mut() {
+            entrance.resumed = Some(Resumed { rooms, rev });
+        }
         Ok(names)
     }
 
     async fn connected(&self, socket: &Arc<Socket>) {
         let Some(attached) = attached(socket) else { return };
-        let Some(mut request) = attached.request.lock().take() else { return };
+        let Some(entrance) = attached.entrance.lock().take() else { return };
+        let Entrance { mut request, resumed } = *entrance;
         let session = &attached.session;
-        let resumed = attached.resumed.lock().take().filter(|_| socket.recovered());
+        let resumed = resumed.filter(|_| socket.recovered());
         rooms::open(&self.state, session).await;
         if let Some(Resumed { rooms, rev }) = resumed {
             rooms::resume(&self.state, session, rooms).await;
@@ -292,7 +299,7 @@ impl Namespace for InboxNamespace {
         // Socket and session hold each other; here it ends.
         socket.set_data(Arc::new(()));
         let session = &attached.session;
-        if attached.request.lock().is_some() {
+        if attached.entrance.lock().is_some() {
             // Never got as far as being registered.
             return;
         }
