@@ -1,5 +1,6 @@
 //! What a broadcast allocates does not depend on how many get it. A binary of its own, since it counts what the whole
 //! process allocates.
+#![allow(clippy::expect_used, reason = "a failed expectation is how a test fails")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
