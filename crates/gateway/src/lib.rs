@@ -4,6 +4,7 @@
 //! and gives it to each session ([`engine`]), which writes it to its TCP stream there and then, or queues it ([`out`])
 //! behind what the kernel has not taken yet. The other way, one small task per WebSocket ([`engine::conn`]) reads into a
 //! buffer of its thread, and hands whole packets to [`socketio`], which calls the application's [`Namespace`].
+//! Over [`tls`] all of it is the same, with encryption under the session's lock ([`engine::pipe`]).
 //! Clients without Socket.IO ([`plain`], [`EventStream`]) share all of it, and the rooms; those whose connection breaks may go on where
 //! they were ([`recovery`]).
 
@@ -26,6 +27,7 @@ mod reason;
 mod recovery;
 mod serve;
 mod socketio;
+mod tls;
 mod wheel;
 
 pub use config::Config;
@@ -41,8 +43,9 @@ pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
 pub use recovery::{Kept, Recovery, Returning, SavedSession};
-pub use serve::{PeerAddr, bind, serve};
+pub use serve::{PeerAddr, bind, serve, serve_tls};
 pub use socketio::{AckSender, Socket};
+pub use tls::{Identity, IdentityError, Tls, TlsLimits};
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,8 @@ pub trait Metrics: Send + Sync + 'static {
     fn upgraded(&self) {}
     /// A session ended.
     fn disconnected(&self, transport: &str, reason: DisconnectReason) {}
+    /// A TCP connection did not become a TLS one: "timeout" or "handshake".
+    fn tls_refused(&self, reason: &'static str) {}
     /// A request was refused before there was a session.
     fn refused(&self, status: u16) {}
     /// `count` copies of an event were queued or written. `event` is the name as it stands in JSON.

@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
@@ -23,6 +24,7 @@ use tower::{Service, ServiceExt as _};
 use crate::config::Config;
 use crate::cut::Cut;
 use crate::gateway::Gateway;
+use crate::tls::Tls;
 
 /// Connections the kernel queues for us; a burst that overflows it is retried only after a second.
 const BACKLOG: i32 = 4096;
@@ -61,6 +63,45 @@ where
     B: hyper::body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    serve_on(listener, None, gateway, fallback, shutdown).await
+}
+
+/// As [`serve`], over TLS.
+pub async fn serve_tls<S, B>(
+    listener: TcpListener,
+    tls: Tls,
+    gateway: Gateway,
+    fallback: S,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    serve_on(listener, Some(tls), gateway, fallback, shutdown).await
+}
+
+async fn serve_on<S, B>(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    gateway: Gateway,
+    fallback: S,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     prepare(&listener, gateway.config())?;
     let (stop, stopping) = watch::channel(());
     let mut shutdown = pin!(shutdown);
@@ -73,13 +114,15 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 back_off = BACK_OFF.0;
-                tokio::spawn(connection(
-                    stream,
-                    peer,
-                    gateway.clone(),
-                    fallback.clone(),
-                    stopping.clone(),
-                ));
+                let (gateway, fallback) = (gateway.clone(), fallback.clone());
+                let stopping = stopping.clone();
+                match &tls {
+                    None => tokio::spawn(connection(stream, peer, gateway, fallback, stopping)),
+                    Some(tls) => {
+                        let tls = tls.clone();
+                        tokio::spawn(secure(tls, stream, peer, gateway, fallback, stopping))
+                    }
+                };
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -114,13 +157,46 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn connection<S, B>(
+/// Speaks HTTP once the client has proven that it speaks TLS.
+async fn secure<S, B>(
+    tls: Tls,
     stream: TcpStream,
     peer: SocketAddr,
     gateway: Gateway,
     fallback: S,
     mut stopping: watch::Receiver<()>,
 ) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: hyper::body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    // In a box of its own: what a handshake needs is not kept by the connection.
+    let handshake = Box::pin(tls.accept(stream));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        _ = stopping.changed() => return,
+    };
+    match accepted {
+        Ok(stream) => connection(stream, peer, gateway, fallback, stopping).await,
+        Err(refused) => {
+            tracing::debug!(%refused, "connection ended");
+            gateway.0.metrics.tls_refused(refused.reason());
+        }
+    }
+}
+
+async fn connection<T, S, B>(
+    stream: T,
+    peer: SocketAddr,
+    gateway: Gateway,
+    fallback: S,
+    mut stopping: watch::Receiver<()>,
+) where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send

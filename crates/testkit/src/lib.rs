@@ -7,11 +7,13 @@
     reason = "everything here runs inside tests, where a panic is how a test fails and print is how it explains"
 )]
 
+mod authority;
 mod clock;
 mod message;
 mod sink;
 pub mod store;
 
+pub use authority::{Authority, Issued};
 pub use clock::ManualClock;
 pub use message::{MessageBuilder, message, new_id, user, users};
 pub use sink::RecordingSink;

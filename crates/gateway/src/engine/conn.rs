@@ -28,9 +28,12 @@ const TURN: usize = 8;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// What of it was decrypted.
+    static TEXT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-pub(crate) struct Conn {
+/// `SECURE`: over TLS.
+pub(crate) struct Conn<const SECURE: bool = false> {
     session: Arc<Session>,
     /// `None` once it was handed on to be closed.
     stream: Option<OwnedReadHalf>,
@@ -45,9 +48,36 @@ impl Conn {
         decoder: Decoder,
         early: &[u8],
     ) {
+        let secure = session.lock().is_secure();
+        match secure {
+            true => Conn::<true>::run(session, stream, decoder, early),
+            false => Self::run(session, stream, decoder, early),
+        }
+    }
+}
+
+impl<const SECURE: bool> Conn<SECURE> {
+    fn run(session: Arc<Session>, stream: OwnedReadHalf, decoder: Decoder, early: &[u8]) {
         let mut conn = Self { session: session.clone(), stream: Some(stream), decoder };
         conn.feed(early);
+        if let Some(reason) = conn.take(&[]) {
+            session.close(reason, Ending::Abort);
+        }
         session.gateway.spawn(conn);
+    }
+
+    /// Takes what was read from the stream; says why if no more can come.
+    fn take(&mut self, input: &[u8]) -> Option<DisconnectReason> {
+        if !SECURE {
+            self.feed(input);
+            return None;
+        }
+        let mut text = TEXT.take();
+        text.clear();
+        let end = self.session.decrypt(input, &mut text);
+        self.feed(&text);
+        TEXT.set(text);
+        end
     }
 
     /// Takes bytes of the client and acts on the messages in them; what is incomplete stays in the decoder.
@@ -108,7 +138,7 @@ impl Conn {
             {
                 let link = self.session.lock();
                 // Who corked or marked it will flush it, and wake us if that is not enough.
-                if link.out.is_empty() || link.corks > 0 || link.dirty {
+                if link.is_idle() || link.corks > 0 || link.dirty {
                     return Poll::Pending;
                 }
             }
@@ -134,9 +164,7 @@ impl Conn {
             buffer.resize(SCRATCH, 0);
             let mut filled = ReadBuf::new(&mut buffer);
             let polled = Pin::new(&mut *stream).poll_read(cx, &mut filled);
-            if polled.is_ready() {
-                self.feed(filled.filled());
-            }
+            let end = if polled.is_ready() { self.take(filled.filled()) } else { None };
             let count = filled.filled().len();
             BUFFER.set(buffer);
             match polled {
@@ -144,7 +172,11 @@ impl Conn {
                 Poll::Ready(Ok(())) if count == 0 => {
                     return Poll::Ready(DisconnectReason::TransportClose);
                 }
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => {
+                    if let Some(reason) = end {
+                        return Poll::Ready(reason);
+                    }
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(DisconnectReason::TransportError),
             }
         }
@@ -164,7 +196,7 @@ impl Conn {
     }
 }
 
-impl Future for Conn {
+impl<const SECURE: bool> Future for Conn<SECURE> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -195,7 +227,7 @@ impl Future for Conn {
 }
 
 /// However the task ends, by a panic or with the runtime, its session ends too.
-impl Drop for Conn {
+impl<const SECURE: bool> Drop for Conn<SECURE> {
     fn drop(&mut self) {
         if self.session.is_open() {
             self.session.close(DisconnectReason::TransportError, Ending::Abort);

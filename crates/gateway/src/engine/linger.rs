@@ -27,21 +27,28 @@ pub(crate) fn linger(session: Arc<Session>, stream: OwnedReadHalf) {
 }
 
 async fn finish(session: &Arc<Session>, mut stream: OwnedReadHalf) {
-    loop {
-        match session.flush() {
-            Flushed::All => break,
-            Flushed::Waiting => {
-                if stream.as_ref().writable().await.is_err() {
-                    return;
-                }
-            }
-            Flushed::Broken => return,
-        }
+    if !write_all(session, &stream).await {
+        return;
+    }
+    session.end_tls();
+    if !write_all(session, &stream).await {
+        return;
     }
     // Dropping the writing half shuts it.
     session.drop_transport();
     let mut ignored = [0; 512];
     while matches!(stream.read(&mut ignored).await, Ok(count) if count > 0) {}
+}
+
+/// Whether all that waits was written.
+async fn write_all(session: &Arc<Session>, stream: &OwnedReadHalf) -> bool {
+    loop {
+        match session.flush() {
+            Flushed::All => return true,
+            Flushed::Waiting if stream.as_ref().writable().await.is_ok() => {}
+            Flushed::Waiting | Flushed::Broken => return false,
+        }
+    }
 }
 
 impl Session {

@@ -3,14 +3,13 @@
 use std::task::Waker;
 use std::{io, mem};
 
-use tokio::net::tcp::OwnedWriteHalf;
-
 use crate::cut::Cut;
 use crate::frame::Frame;
 use crate::out::Out;
 use crate::reason::DisconnectReason;
 
 use super::linger::Goodbye;
+use super::pipe::Pipe;
 
 pub(crate) struct Link {
     pub(crate) out: Out,
@@ -57,7 +56,7 @@ impl Deadlines {
 
 pub(crate) enum Transport {
     Polling(Polling),
-    WebSocket(OwnedWriteHalf),
+    WebSocket(Pipe),
     Stream(Streaming),
     /// The WebSocket or the stream is closed, and with it the session.
     Gone,
@@ -124,9 +123,9 @@ impl Link {
         let waits = later || self.corks > 0 || self.dirty;
         match &mut self.transport {
             Transport::WebSocket(stream) if !waits => {
-                let idle = self.out.is_empty();
+                let idle = self.out.is_empty() && !stream.is_behind();
                 match self.out.write_or_push(frame, |slices| stream.try_write_vectored(slices)) {
-                    Ok(()) if idle && !self.out.is_empty() => Sent::Blocked,
+                    Ok(()) if idle && (!self.out.is_empty() || stream.is_behind()) => Sent::Blocked,
                     Ok(()) => Sent::Done,
                     Err(_) => {
                         self.broken = true;
@@ -161,10 +160,21 @@ impl Link {
         !self.out.is_empty() && !self.dirty && self.corks == 0
     }
 
+    /// Whether nothing waits to be written.
+    pub(crate) fn is_idle(&self) -> bool {
+        let behind = matches!(&self.transport, Transport::WebSocket(stream) if stream.is_behind());
+        self.out.is_empty() && !behind
+    }
+
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(&self.transport, Transport::WebSocket(stream) if stream.is_secure())
+    }
+
     pub(crate) fn flush(&mut self) -> Flushed {
         match &mut self.transport {
             Transport::WebSocket(stream) => {
-                match self.out.flush(|slices| stream.try_write_vectored(slices)) {
+                let flushed = self.out.flush(|slices| stream.try_write_vectored(slices));
+                match flushed.and_then(|all| Ok(stream.catch_up()? && all)) {
                     Ok(true) => Flushed::All,
                     Ok(false) => Flushed::Waiting,
                     Err(error) => {

@@ -6,6 +6,7 @@ mod heartbeat;
 mod http;
 mod linger;
 mod link;
+mod pipe;
 mod plain;
 mod polling;
 mod receive;

@@ -17,8 +17,9 @@ use super::close::Ending;
 use super::conn::Conn;
 use super::http::Body;
 use super::link::Transport;
+use super::pipe::raw;
 use super::session::{Session, Speech};
-use super::websocket::{Refusal, accept, has_token, raw};
+use super::websocket::{Refusal, accept, has_token};
 
 /// Who has not said in time who it is.
 pub(super) const UNAUTHENTICATED: (u16, &str) = (4401, "authentication timeout");
@@ -49,7 +50,7 @@ pub(super) fn open(gateway: &Arc<Inner>, permit: Permit, handshake: Handshake, u
     let max_payload = gateway.config.max_payload;
     gateway.spawn(async move {
         let Some((stream, early)) = raw(upgrade).await else { return };
-        let (read, write) = stream.into_split();
+        let (read, write) = stream.split();
         let transport = Transport::WebSocket(write);
         let Some(session) = Session::open_as(Speech::Plain, permit, handshake, transport) else {
             return;

@@ -10,15 +10,14 @@ use hyper::upgrade::OnUpgrade;
 use tidings_protocol::engineio::{PacketRef, decode_ref};
 use tidings_protocol::websocket::{self, Decoder, Message, Opcode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::gateway::GOODBYE;
 
 use super::conn::Conn;
 use super::link::{Flushed, Probe, Transport};
+use super::pipe::{Stream, raw};
 use super::session::Session;
-use super::websocket::raw;
 
 /// Bytes of a probing client that are looked at together.
 const CHUNK: usize = 512;
@@ -55,7 +54,7 @@ struct Input {
 /// Answers the probe and returns when the client decides to move. Everything else is an error.
 async fn probe(
     session: &Session,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     decoder: &mut Decoder,
     input: &mut Input,
 ) -> io::Result<()> {
@@ -68,6 +67,7 @@ async fn probe(
                 // Noted first: the client may act on the answer before we come back from sending it.
                 session.set_probed();
                 stream.write_all(&websocket::frame(Opcode::Text, b"3probe")).await?;
+                stream.flush().await?;
                 session.lock().wake_poll();
             }
             Ok(PacketRef::Upgrade) if session.is_probed() => return Ok(()),
@@ -79,7 +79,7 @@ async fn probe(
 /// The next data message; an error if the session ends meanwhile.
 async fn next(
     session: &Session,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     decoder: &mut Decoder,
     input: &mut Input,
 ) -> io::Result<Message> {
@@ -102,7 +102,7 @@ async fn next(
 
 fn poll_read(
     session: &Session,
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     chunk: &mut [u8],
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
@@ -121,12 +121,12 @@ fn poll_read(
 /// From here on the WebSocket carries the session; what is queued goes out on it first.
 fn take_over(
     session: &Arc<Session>,
-    stream: TcpStream,
+    stream: Stream,
     claim: Claim,
     decoder: Decoder,
     input: &Input,
 ) {
-    let (read, write) = stream.into_split();
+    let (read, write) = stream.split();
     {
         let mut link = session.lock();
         if link.closed.is_some() {
@@ -144,7 +144,7 @@ fn take_over(
 }
 
 /// Closes a WebSocket that got no session.
-async fn reject(mut stream: TcpStream) {
+async fn reject(mut stream: Stream) {
     let _ = timeout(GOODBYE, async {
         stream.write_all(&websocket::close_frame(1008, "upgrade refused")).await?;
         stream.shutdown().await?;

@@ -2,17 +2,14 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{
     CONNECTION, HeaderName, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
+use hyper::upgrade::OnUpgrade;
 use tidings_protocol::engineio::ErrorCode;
 use tidings_protocol::websocket::{Decoder, accept_key, is_valid_key};
-use tokio::net::TcpStream;
 
 use crate::frame::Frame;
 use crate::gateway::{Inner, Permit};
@@ -22,6 +19,7 @@ use crate::layer::Layer;
 use super::conn::Conn;
 use super::http::{Body, empty, error};
 use super::link::Transport;
+use super::pipe::raw;
 use super::session::Session;
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
@@ -89,7 +87,7 @@ pub(super) fn open(gateway: &Arc<Inner>, permit: Permit, handshake: Handshake, u
     gateway.spawn(async move {
         // If it never comes to that, the permit is dropped with us.
         let Some((stream, early)) = raw(upgrade).await else { return };
-        let (read, write) = stream.into_split();
+        let (read, write) = stream.split();
         let Some(session) = Session::open(permit, handshake, Transport::WebSocket(write)) else {
             return;
         };
@@ -99,18 +97,6 @@ pub(super) fn open(gateway: &Arc<Inner>, permit: Permit, handshake: Handshake, u
         }
         Conn::start(session, read, Decoder::new(max_payload), &early);
     });
-}
-
-/// Gets the TCP stream back from hyper, and what it has read of it already.
-pub(super) async fn raw(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
-    let upgraded: Upgraded = upgrade.await.ok()?;
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Some((parts.io.into_inner(), parts.read_buf)),
-        Err(_) => {
-            tracing::error!("the gateway was served on something that is no TCP stream");
-            None
-        }
-    }
 }
 
 impl Session {

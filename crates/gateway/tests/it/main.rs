@@ -24,5 +24,6 @@ mod room;
 mod serve;
 mod stream;
 mod support;
+mod tls;
 mod upgrade;
 mod websocket;

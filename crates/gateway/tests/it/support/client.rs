@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message, protocol::CloseFrame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, client_async, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::Server;
 
@@ -30,21 +30,44 @@ pub async fn eventually(mut condition: impl FnMut() -> bool) {
     .await;
 }
 
+/// What a client speaks on: TCP, or TLS.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+async fn connect(address: SocketAddr) -> Result<TcpStream, tungstenite::Error> {
+    let stream = within(TcpStream::connect(address)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// A connection with a receive buffer that stays as small as it is.
+pub async fn narrow(server: &Server) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8 << 10).expect("set");
+    within(socket.connect(server.address)).await.expect("connected")
+}
+
 /// A WebSocket client that speaks Engine.IO by hand.
 pub struct Ws {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Box<dyn Stream>>,
 }
 
 impl Ws {
     pub async fn try_open(address: SocketAddr, query: &str) -> Result<Self, tungstenite::Error> {
-        let url = format!("ws://{address}/socket.io/?{query}");
-        let (stream, _) = within(connect_async_with_config(url, None, true)).await?;
-        Ok(Self { stream })
+        Self::try_plain(address, &format!("/socket.io/?{query}")).await
     }
 
     pub async fn try_plain(address: SocketAddr, path: &str) -> Result<Self, tungstenite::Error> {
-        let url = format!("ws://{address}{path}");
-        let (stream, _) = within(connect_async_with_config(url, None, true)).await?;
+        Self::over(connect(address).await?, path).await
+    }
+
+    /// On a stream that is there.
+    pub async fn over(
+        stream: impl Stream + 'static,
+        path: &str,
+    ) -> Result<Self, tungstenite::Error> {
+        let stream: Box<dyn Stream> = Box::new(stream);
+        let (stream, _) = within(client_async(format!("ws://localhost{path}"), stream)).await?;
         Ok(Self { stream })
     }
 
@@ -55,10 +78,9 @@ impl Ws {
 
     /// A WebSocket whose frames are written by hand.
     pub async fn plain_raw(server: &Server, path: &str) -> Raw {
-        match Self::plain(server, path).await.stream.into_inner() {
-            MaybeTlsStream::Plain(stream) => Raw(stream),
-            _ => unreachable!("no TLS here"),
-        }
+        let stream = connect(server.address).await.expect("connected");
+        let upgraded = within(client_async(format!("ws://localhost{path}"), stream)).await;
+        Raw(upgraded.expect("a WebSocket").0.into_inner())
     }
 
     /// A session that has got its open packet.
@@ -81,13 +103,13 @@ impl Ws {
 
     /// As `connect`, with a receive buffer that stays as small as it is: when it does not read, little is on the way.
     pub async fn connect_narrow(server: &Server) -> (Self, String) {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.set_recv_buffer_size(8 << 10).expect("set");
-        let stream = within(socket.connect(server.address)).await.expect("connected");
-        let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket", server.address);
-        let (stream, _) =
-            within(client_async(url, MaybeTlsStream::Plain(stream))).await.expect("a WebSocket");
-        let mut ws = Self { stream };
+        Self::join_over(narrow(server).await).await
+    }
+
+    /// A socket connected to `/` on a stream that is there.
+    pub async fn join_over(stream: impl Stream + 'static) -> (Self, String) {
+        let path = "/socket.io/?EIO=4&transport=websocket";
+        let mut ws = Self::over(stream, path).await.expect("a WebSocket");
         assert!(ws.text().await.starts_with('0'));
         let id = ws.join_namespace("40").await;
         (ws, id)
@@ -181,7 +203,10 @@ pub struct Poller {
 
 impl Poller {
     pub async fn open(server: &Server) -> Self {
-        let client = reqwest::Client::new();
+        Self::open_with(server, reqwest::Client::new()).await
+    }
+
+    pub async fn open_with(server: &Server, client: reqwest::Client) -> Self {
         let url = server.url("EIO=4&transport=polling");
         let open = within(client.get(&url).send()).await.expect("answered");
         assert_eq!(open.status(), 200);
@@ -193,7 +218,11 @@ impl Poller {
 
     /// Connected to `/`.
     pub async fn connect(server: &Server) -> Self {
-        let poller = Self::open(server).await;
+        Self::connect_with(server, reqwest::Client::new()).await
+    }
+
+    pub async fn connect_with(server: &Server, client: reqwest::Client) -> Self {
+        let poller = Self::open_with(server, client).await;
         assert_eq!(poller.post("40").await, (200, "ok".into()));
         let (status, body) = poller.poll().await;
         assert!(status == 200 && body.contains("\x1e42[\"auth\""), "{body}");

@@ -4,9 +4,11 @@ mod client;
 mod desk;
 mod plain;
 mod recorder;
+mod secure;
 mod server;
 
-pub use client::{Poller, Ws, eventually, within};
+pub use client::{Poller, Ws, eventually, narrow, within};
 pub use desk::{Desk, Peer};
 pub use recorder::{Call, Recorder};
+pub use secure::{Secure, Version, shown};
 pub use server::{Server, config};

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
-use tidings_gateway::{Admission, Builder, Config, EventStream, Gateway, PeerAddr, bind, serve};
+use tidings_gateway::{
+    Admission, Builder, Config, EventStream, Gateway, PeerAddr, Tls, bind, serve, serve_tls,
+};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -23,6 +25,7 @@ pub struct Server {
     pub gateway: Gateway,
     pub address: SocketAddr,
     pub recorder: Arc<Recorder>,
+    secure: bool,
     stop: Option<oneshot::Sender<()>>,
     pub served: JoinHandle<std::io::Result<()>>,
 }
@@ -43,17 +46,25 @@ impl Server {
 
     pub fn plain_with(config: Config, more: impl FnOnce(Builder) -> Builder) -> Self {
         let recorder = Recorder::new();
-        Self::serving(recorder.clone(), config, |builder| more(builder.plain(recorder)))
+        Self::serving(recorder.clone(), config, None, |builder| more(builder.plain(recorder)))
+    }
+
+    /// As `plain_with`, over TLS.
+    pub fn secure(config: Config, tls: Tls, more: impl FnOnce(Builder) -> Builder) -> Self {
+        let recorder = Recorder::new();
+        let config = Config { plain_path: Some("/ws".into()), ..config };
+        Self::serving(recorder.clone(), config, Some(tls), |builder| more(builder.plain(recorder)))
     }
 
     /// Serves `/` and `/custom` with a [`Recorder`], and whatever `more` adds.
     pub fn build(config: Config, more: impl FnOnce(Builder) -> Builder) -> Self {
-        Self::serving(Recorder::new(), config, more)
+        Self::serving(Recorder::new(), config, None, more)
     }
 
     fn serving(
         recorder: Arc<Recorder>,
         config: Config,
+        tls: Option<Tls>,
         more: impl FnOnce(Builder) -> Builder,
     ) -> Self {
         let builder = Gateway::builder(config)
@@ -75,8 +86,14 @@ impl Server {
             let answer = fall_back(&opener, request);
             async move { Ok::<_, Infallible>(answer) }
         });
-        let served = tokio::spawn(serve(listener, gateway.clone(), fallback, shutdown));
-        Self { gateway, address, recorder, stop: Some(stop), served }
+        let secure = tls.is_some();
+        let served = match tls {
+            None => tokio::spawn(serve(listener, gateway.clone(), fallback, shutdown)),
+            Some(tls) => {
+                tokio::spawn(serve_tls(listener, tls, gateway.clone(), fallback, shutdown))
+            }
+        };
+        Self { gateway, address, recorder, secure, stop: Some(stop), served }
     }
 
     /// What a handler was called with next.
@@ -85,7 +102,12 @@ impl Server {
     }
 
     pub fn url(&self, query: &str) -> String {
-        format!("http://{}/socket.io/?{query}", self.address)
+        format!("{}/socket.io/?{query}", self.origin())
+    }
+
+    pub fn origin(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     pub fn signal_stop(&mut self) {
