@@ -8,6 +8,7 @@ pub mod admin;
 pub mod api;
 pub mod audit;
 pub mod auth;
+pub mod certificate;
 pub mod cli;
 pub mod client_address;
 pub mod clock;

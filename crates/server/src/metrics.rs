@@ -41,6 +41,11 @@ struct Status {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     method: String,
     route: String,
@@ -100,6 +105,10 @@ pub struct Metrics {
     presence: Counter,
     online: Gauge,
     typing: Gauge,
+    /// Empty without TLS.
+    certificate_expiry: Family<[(&'static str, &'static str); 0], Gauge>,
+    certificate_reloads: Family<Outcome, Counter>,
+    tls_refused: Family<Reason, Counter>,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -125,6 +134,9 @@ impl Metrics {
             presence: Counter::default(),
             online: Gauge::default(),
             typing: Gauge::default(),
+            certificate_expiry: Family::default(),
+            certificate_reloads: Family::default(),
+            tls_refused: Family::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -160,9 +172,23 @@ impl Metrics {
         let online = "Users whom others see online";
         r.register("presence_users_online", online, self.online.clone());
         r.register("presence_users_typing", "Users who are typing", self.typing.clone());
+        self.register_tls(r);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());
+    }
+
+    fn register_tls(&self, r: &mut Registry) {
+        let expiry = "When the certificate ends, in seconds since 1970";
+        r.register(
+            "tidings_tls_certificate_expiry_seconds",
+            expiry,
+            self.certificate_expiry.clone(),
+        );
+        let reloads = "Times that the certificate's files were read again";
+        r.register("tidings_tls_certificate_reloads", reloads, self.certificate_reloads.clone());
+        let refused = "TCP connections that did not become TLS ones";
+        r.register("tidings_tls_handshakes_refused", refused, self.tls_refused.clone());
     }
 
     /// The text that a Prometheus server scrapes.
@@ -201,6 +227,16 @@ impl Metrics {
     pub fn notification_delivered(&self, channel: &'static str, latency: Duration) {
         self.delivered.get_or_create(&Channel { channel }).inc();
         self.latency.observe(latency.as_secs_f64());
+    }
+
+    /// `at` in seconds since the Unix epoch.
+    pub fn certificate_expires(&self, at: i64) {
+        self.certificate_expiry.get_or_create(&[]).set(at);
+    }
+
+    pub fn certificate_reloaded(&self, fine: bool) {
+        let result = if fine { "ok" } else { "failed" };
+        self.certificate_reloads.get_or_create(&Outcome { result }).inc();
     }
 
     pub fn presence_sent(&self, count: usize) {
@@ -257,6 +293,10 @@ impl tidings_gateway::Metrics for Metrics {
 
     fn refused(&self, status: u16) {
         self.refused.get_or_create(&Status { status }).inc();
+    }
+
+    fn tls_refused(&self, reason: &'static str) {
+        self.tls_refused.get_or_create(&Reason { reason }).inc();
     }
 
     fn message_sent(&self, event: &str, count: usize) {

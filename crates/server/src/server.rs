@@ -20,6 +20,7 @@ use crate::{
     admin, api,
     audit::Audit,
     auth::{Revocations, Tickets, TokenVerifier},
+    certificate::Certificate,
     clock::SystemClock,
     config::{Config, Synchronous},
     data_dir::{self, DataDir},
@@ -149,9 +150,14 @@ impl Server {
             let lifecycle = lifecycle.clone();
             async move { lifecycle.reached(Phase::Draining).await }
         };
-        let serving =
-            tidings_gateway::serve(self.listener, self.gateway.clone(), self.router, draining);
-        let serving = tokio::spawn(serving);
+        let (listener, gateway, router) = (self.listener, self.gateway.clone(), self.router);
+        let serving = match &self.state.certificate {
+            None => tokio::spawn(tidings_gateway::serve(listener, gateway, router, draining)),
+            Some(certificate) => {
+                let tls = certificate.tls();
+                tokio::spawn(tidings_gateway::serve_tls(listener, tls, gateway, router, draining))
+            }
+        };
         stop.await;
         drain(&self.state, &self.gateway).await;
         let abort = serving.abort_handle();
@@ -269,6 +275,7 @@ fn state(
         application: application.clone(),
     };
     let bus = join(Arc::new(sink));
+    let certificate = Certificate::load(&config.tls, Arc::clone(&metrics))?;
     let shared = Shared {
         node_id,
         started_at: clock.now(),
@@ -289,6 +296,7 @@ fn state(
         tickets: Tickets::new(Arc::clone(&revocations)),
         revocations,
         addresses: AddressLimits::new(&config.limits),
+        certificate,
         application,
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),

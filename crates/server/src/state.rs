@@ -14,6 +14,7 @@ use crate::{
     api::InFlight,
     audit::Audit,
     auth::{Revocations, Tickets, TokenVerifier},
+    certificate::Certificate,
     config::Config,
     inbox::InboxHub,
     lifecycle::Lifecycle,
@@ -46,6 +47,8 @@ pub struct Shared {
     pub revocations: Arc<Revocations>,
     pub tickets: Tickets,
     pub addresses: AddressLimits,
+    /// With it the listener speaks TLS.
+    pub certificate: Option<Certificate>,
     /// Signs the tokens that the server itself issues, if it has a shared secret.
     pub signing_secret: Option<String>,
     pub types: TypeCatalog,

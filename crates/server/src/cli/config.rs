@@ -1,9 +1,13 @@
 //! `tidings config`
 
 use clap::{Args, Subcommand};
+use tidings_core::ports::Clock as _;
 
 use super::{Global, say};
-use crate::config::check;
+use crate::{
+    clock::SystemClock,
+    config::{check, warnings},
+};
 
 #[derive(Args)]
 pub(super) struct Command {
@@ -32,6 +36,9 @@ impl Command {
                     problems.join("\n  ")
                 );
                 say("The configuration is valid.");
+                for warning in warnings(&config, SystemClock.now()) {
+                    say(format_args!("Warning: {warning}"));
+                }
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Global, load, say};
 use crate::{
+    certificate::Certificate,
     config::{self, Config, Flags, LogFormat},
     logging, playground,
     server::{Server, new_node_id},
@@ -61,11 +62,25 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let server = Server::start(config).await?;
         let address = server.address()?;
+        let now = server.state().clock.now();
+        for warning in config::warnings(&server.state().config, now) {
+            tracing::warn!(warning);
+        }
+        if server.state().certificate.is_some() {
+            let mut hangup = signal(SignalKind::hangup())?;
+            let state = server.state().clone();
+            tokio::spawn(async move {
+                while hangup.recv().await.is_some() {
+                    state.certificate.iter().for_each(Certificate::ask_to_reload);
+                }
+            });
+        }
         tracing::info!(event = "server.started", %address, version = env!("CARGO_PKG_VERSION"));
         if server.state().config.dev {
             greet(&server)?;
         } else {
-            say(format_args!("Tidings listens on http://{address}"));
+            let scheme = if server.state().certificate.is_some() { "https" } else { "http" };
+            say(format_args!("Tidings listens on {scheme}://{address}"));
         }
         if let Some(path) = &self.ready_file {
             write_ready_file(path, &json!({ "address": address, "pid": std::process::id() }))?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidings_core::room::Rule;
+use tidings_core::{room::Rule, time::Timestamp};
 
 use super::Config;
 
@@ -26,6 +26,7 @@ pub fn check(config: &Config) -> Vec<String> {
     check_rooms(config, &mut need);
     super::authorization::check(config, &mut need);
     super::presence::check(config, &mut need);
+    super::tls::check(config, &mut need);
     if config.dev {
         need(
             config.host.is_loopback(),
@@ -48,6 +49,11 @@ pub fn check(config: &Config) -> Vec<String> {
         need(fine, "types: a type's name has 1 to 64 characters");
     }
     problems
+}
+
+/// What is valid now, but will not be for long.
+pub fn warnings(config: &Config, now: Timestamp) -> Vec<String> {
+    super::tls::warnings(config, now)
 }
 
 fn check_auth(config: &Config, need: &mut impl FnMut(bool, &str)) {

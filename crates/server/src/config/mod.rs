@@ -9,6 +9,7 @@ mod environment;
 mod introspection;
 mod load;
 mod presence;
+mod tls;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
@@ -20,10 +21,11 @@ use tidings_core::{
 
 pub use authorization::Authorization;
 pub use check::MIN_SECRET;
-pub use check::check;
+pub use check::{check, warnings};
 pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use presence::Presence;
+pub use tls::Tls;
 
 use crate::{auth::KeyConfig, rooms::EventSpec};
 
@@ -51,6 +53,7 @@ pub struct Config {
     pub auth: Auth,
     pub authorization: Authorization,
     pub http: Http,
+    pub tls: Tls,
     pub gateway: Gateway,
     pub limits: Limits,
     pub store: StoreConfig,
@@ -79,6 +82,7 @@ impl Default for Config {
             auth: Auth::default(),
             authorization: Authorization::default(),
             http: Http::default(),
+            tls: Tls::default(),
             gateway: Gateway::default(),
             limits: Limits::default(),
             store: StoreConfig::default(),

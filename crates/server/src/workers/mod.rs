@@ -3,6 +3,7 @@
 
 mod announcements;
 mod audit;
+mod certificate;
 mod expiry;
 mod gaps;
 mod presence;
@@ -45,6 +46,15 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every(&mut loops, state, upkeep, retention::tick);
     every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     every(&mut loops, state, rooms::PAUSE, rooms::tick);
+    if state.certificate.is_some() {
+        every_or_when(
+            &mut loops,
+            state,
+            state.config.tls.watch,
+            |state| state.certificate.as_ref().map(|certificate| &certificate.reload),
+            certificate::tick,
+        );
+    }
     let times = &state.config.presence;
     every(&mut loops, state, times.tick, |state| async move {
         presence::tick(&state, state.clock.now()).await

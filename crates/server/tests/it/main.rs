@@ -56,6 +56,7 @@ mod stream;
 mod stream_hostile;
 mod stream_tickets;
 mod support;
+mod tls;
 mod tokens;
 mod typing;
 mod users;

@@ -3,7 +3,10 @@ use std::{collections::VecDeque, net::SocketAddr};
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::Request;
 use serde_json::{Value, json};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{Error, Message, client::IntoClientRequest as _},
@@ -13,7 +16,7 @@ use super::within;
 
 /// A Socket.IO client over a WebSocket that speaks the wire by hand.
 pub struct Client {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Wire>>,
     /// Events that came while something else was waited for.
     events: VecDeque<(String, Value)>,
     /// Every event since it was last looked at, with all its arguments.
@@ -23,6 +26,10 @@ pub struct Client {
     pid: Value,
     offset: Value,
 }
+
+/// TCP, or TLS.
+pub trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// What the server sent.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +61,7 @@ impl Client {
     pub async fn connect_if_there(address: SocketAddr, auth: Value) -> Option<Self> {
         let stream = within(TcpStream::connect(address)).await.ok()?;
         let url = format!("ws://{address}/socket.io/?EIO=4&transport=websocket");
+        let stream: Box<dyn Wire> = Box::new(stream);
         let (stream, _) = within(client_async(url, stream)).await.ok()?;
         let mut client = Self::on(stream);
         client.text().await?;
@@ -61,7 +69,7 @@ impl Client {
         matches!(client.packet().await, Packet::Connected(_)).then_some(client)
     }
 
-    fn on(stream: WebSocketStream<TcpStream>) -> Self {
+    fn on(stream: WebSocketStream<Box<dyn Wire>>) -> Self {
         let events = VecDeque::new();
         Self { stream, events, record: Vec::new(), asked: 0, pid: Value::Null, offset: Value::Null }
     }
@@ -123,8 +131,14 @@ impl Client {
         Self::upgrade(stream, address, "", &[]).await.expect("a connection")
     }
 
+    /// On a stream that is there.
+    pub async fn over(stream: impl Wire + 'static) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::upgrade(stream, address, "", &[]).await.expect("a connection")
+    }
+
     async fn upgrade(
-        stream: TcpStream,
+        stream: impl Wire + 'static,
         address: SocketAddr,
         query: &str,
         headers: &[(&'static str, &str)],
@@ -134,6 +148,7 @@ impl Client {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
+        let stream: Box<dyn Wire> = Box::new(stream);
         match within(client_async(request, stream)).await {
             Ok((stream, _)) => {
                 let mut client = Self::on(stream);

@@ -80,7 +80,7 @@ impl Tidings {
             let Some(line) = within(lines.next_line()).await.expect("readable") else {
                 panic!("it did not start: {:?}", log.lock().expect("no panic"));
             };
-            if let Some((_, url)) = line.split_once("http://") {
+            if let Some((_, url)) = line.split_once("://") {
                 let host = url.split('/').next().expect("a host");
                 break host.parse().expect("an address");
             }
