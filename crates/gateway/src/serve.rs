@@ -175,7 +175,7 @@ async fn secure<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     // In a box of its own: what a handshake needs is not kept by the connection.
-    let handshake = Box::pin(tls.accept(stream));
+    let handshake = Box::pin(tls.accept(stream, peer.ip()));
     let accepted = tokio::select! {
         accepted = handshake => accepted,
         _ = stopping.changed() => return,

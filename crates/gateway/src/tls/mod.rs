@@ -2,9 +2,11 @@
 //! from then on sees the new one.
 
 mod identity;
+mod turns;
 mod validity;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +17,11 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use turns::Turns;
 
 pub use identity::{Identity, IdentityError};
 
@@ -29,7 +32,7 @@ pub struct Tls(Arc<Inner>);
 struct Inner {
     acceptor: TlsAcceptor,
     current: Arc<Current>,
-    handshakes: Semaphore,
+    turns: Turns,
     limits: TlsLimits,
 }
 
@@ -37,7 +40,7 @@ struct Inner {
 pub struct TlsLimits {
     /// Time for a whole handshake, also for the first byte of it.
     pub handshake_timeout: Duration,
-    /// Handshakes that go on at the same time; others wait, within their time.
+    /// Handshakes that go on at the same time, a tenth of them from one address; others wait, within their time.
     pub handshakes: usize,
 }
 
@@ -91,7 +94,7 @@ impl Tls {
         Ok(Self(Arc::new(Inner {
             acceptor: TlsAcceptor::from(Arc::new(config)),
             current,
-            handshakes: Semaphore::new(limits.handshakes.clamp(1, Semaphore::MAX_PERMITS)),
+            turns: Turns::new(limits.handshakes),
             limits,
         })))
     }
@@ -101,17 +104,19 @@ impl Tls {
         *self.0.current.0.write() = identity.into_key();
     }
 
-    pub(crate) async fn accept(&self, stream: TcpStream) -> Result<Secured, Refused> {
+    pub(crate) async fn accept(&self, stream: TcpStream, peer: IpAddr) -> Result<Secured, Refused> {
         let handshake = async {
             // Who says nothing takes no turn from those who do. (`readable` may be ready without a reason.)
             stream.peek(&mut [0]).await?;
-            let turn = self.0.handshakes.acquire().await;
             let prepare = |connection: &mut ServerConnection| {
                 connection.set_buffer_limit(Some(PENDING));
             };
-            let secured = self.0.acceptor.accept_with(stream, prepare).await;
-            drop(turn);
-            secured.map(Box::new)
+            let handshake = self.0.acceptor.accept_with(stream, prepare);
+            match self.0.turns.wait(peer, handshake).await {
+                Ok(secured) => secured.map(Box::new),
+                // Nobody ends the turns.
+                Err(closed) => Err(io::Error::other(closed)),
+            }
         };
         match timeout(self.0.limits.handshake_timeout, handshake).await {
             Ok(secured) => secured.map_err(Refused::Failed),

@@ -3,13 +3,15 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use tidings_gateway::{Config, DisconnectReason, Frame, Target, TlsLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    Call, Poller, Secure, Server, Version, Ws, config, eventually, narrow, shown, within,
+    Call, Poller, Secure, Server, Version, Ws, config, eventually, narrow, shake_hands, shown,
+    within,
 };
 
 const PATH: &str = "/socket.io/?EIO=4&transport=websocket";
@@ -289,6 +291,36 @@ async fn a_handshake_has_its_time_and_so_has_a_turn() {
     assert_eq!(within(half.read(&mut [0; 1])).await.unwrap_or(0), 0);
     // The turn is free again. On a machine that is busy one handshake may take too long as well.
     within(async { while secure.connect_as(Version::V13).await.is_err() {} }).await;
+}
+
+#[tokio::test]
+async fn an_address_that_leaves_its_handshakes_keeps_nobody_else_waiting() {
+    let limits = TlsLimits { handshakes: 10, handshake_timeout: Duration::from_secs(600) };
+    let secure = Secure::with(config(), limits, |builder| builder);
+    let mut left = Vec::new();
+    for _ in 0..100 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 2], 0).into()).expect("loopback");
+        let mut stream = within(socket.connect(secure.server.address)).await.expect("connected");
+        stream.write_all(&[0x16, 3, 1, 1, 0, 1]).await.expect("sent");
+        left.push(stream);
+    }
+    answers(&mut join(&secure).await.0).await;
+}
+
+#[tokio::test]
+async fn who_comes_back_resumes_also_after_a_new_certificate() {
+    let secure = Secure::start();
+    let client = std::sync::Arc::new(secure.client(Version::V13));
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        let stream = TcpStream::connect(secure.server.address).await.expect("connected");
+        let stream = shake_hands(stream, client.clone()).await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+        // The ticket is read with what follows it.
+        let (mut ws, _) = Ws::join_over(stream).await;
+        answers(&mut ws).await;
+        secure.tls.replace(secure.issue(2091));
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub struct Tls {
     /// How long a client may take for the handshake.
     #[serde(with = "duration")]
     pub handshake_timeout: Duration,
-    /// Handshakes at the same time; others wait for their turn.
+    /// Handshakes at the same time, a tenth of them from one address; others wait for their turn.
     pub handshakes: usize,
 }
 

@@ -10,5 +10,5 @@ mod server;
 pub use client::{Poller, Ws, eventually, narrow, within};
 pub use desk::{Desk, Peer};
 pub use recorder::{Call, Recorder};
-pub use secure::{Secure, Version, shown};
+pub use secure::{Secure, Version, shake_hands, shown};
 pub use server::{Server, config};

@@ -59,6 +59,14 @@ impl Secure {
         version: Version,
         protocols: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut config = self.client(version);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config.resumption = Resumption::disabled();
+        shake_hands(stream, config.into()).await
+    }
+
+    /// A client that knows the authority.
+    pub fn client(&self, version: Version) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         let own = CertificateDer::from_pem_slice(self.authority.pem().as_bytes()).expect("PEM");
         roots.add(own).expect("a root");
@@ -68,15 +76,11 @@ impl Secure {
             Version::Both => &[&TLS13, &TLS12],
         };
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        config.resumption = Resumption::disabled();
-        let name = ServerName::try_from("localhost").expect("a name");
-        within(TlsConnector::from(Arc::new(config)).connect(name, stream)).await
+            .with_no_client_auth()
     }
 
     /// An HTTP client that knows the authority.
@@ -85,6 +89,14 @@ impl Secure {
         let builder = reqwest::Client::builder().no_proxy().tls_certs_only([own]);
         builder.build().expect("a client")
     }
+}
+
+pub async fn shake_hands(
+    stream: TcpStream,
+    config: Arc<ClientConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").expect("a name");
+    within(TlsConnector::from(config).connect(name, stream)).await
 }
 
 fn identity(authority: &Authority, year: i32) -> Identity {
