@@ -1,6 +1,9 @@
 //! Clients of `tidings-load`, as the scenarios use them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use tidings_load::{
     Clock, Engine, Flow, Hellos, Join, Ledger, Load, Opened, Pace, Request, Role, Rush, Tally,
@@ -23,6 +26,23 @@ pub const ROOM: &str = "bench:all";
 const EVENT: &str = r#"{"type":"bench","data":{"mark":"{mark}","fill":"{fill}"}}"#;
 const FILL: usize = 136;
 const NOTIFICATION: &str = r#"{"to":"{user}","type":"like","actorId":"bob","entityType":"post","entityId":"post-1","message":"{mark}","data":{"postId":"post-1","url":"/posts/1"}}"#;
+
+/// The crowds there are: a measurement holds its thread, so who wants it to end has to tell them.
+static LEDGERS: Mutex<Vec<Weak<Ledger>>> = Mutex::new(Vec::new());
+
+/// Ends every measurement, at once.
+pub fn stop_all() {
+    let ledgers = LEDGERS.lock().unwrap_or_else(PoisonError::into_inner);
+    ledgers.iter().filter_map(Weak::upgrade).for_each(|ledger| ledger.stop());
+}
+
+fn ledger() -> Arc<Ledger> {
+    let ledger = Arc::new(Ledger::new(MOST));
+    let mut ledgers = LEDGERS.lock().unwrap_or_else(PoisonError::into_inner);
+    ledgers.retain(|ledger| ledger.strong_count() > 0);
+    ledgers.push(Arc::downgrade(&ledger));
+    ledger
+}
 
 /// Clients in one thread, and the server that they are connected to.
 pub struct Crowd {
@@ -55,8 +75,7 @@ impl Crowd {
     pub fn named(server: &Server, in_room: bool, user: &str) -> anyhow::Result<Self> {
         let target = server.target();
         let sources = target.sources(MOST * 4);
-        let engine =
-            Engine::new(target.clone(), sources, Clock::start(), Arc::new(Ledger::new(MOST)))?;
+        let engine = Engine::new(target.clone(), sources, Clock::start(), ledger())?;
         let joins = in_room.then(|| Join::new("room:join", "{room}"));
         let mut hellos = Hellos {
             tokens: Tokens::Sign { secret: SECRET.to_owned(), claims: serde_json::Map::new() },

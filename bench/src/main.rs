@@ -46,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
         None => {}
     }
+    std::thread::spawn(stop_on_signal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -55,6 +56,20 @@ fn main() -> anyhow::Result<()> {
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("terminated"),
         }
+    })
+}
+
+/// Measurements hold the main thread, which hears of a signal only between them.
+fn stop_on_signal() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        crowd::stop_all();
+        Ok(())
     })
 }
 
