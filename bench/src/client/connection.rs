@@ -3,6 +3,8 @@
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use tidings_load::wire as frames;
+use tidings_protocol::websocket::Opcode;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use super::{
@@ -112,7 +114,7 @@ impl Connection {
                 () = orders.given.notified() => {}
             }
             for text in orders.texts.take() {
-                self.stream.write_all(&wire::text(&text)).await?;
+                self.stream.write_all(&frames::text(&text)).await?;
             }
         }
     }
@@ -152,13 +154,17 @@ impl Connection {
     async fn handle_frames(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let mut used = 0;
-        while let Some(frame) = wire::frame(self.rest.get(used..).unwrap_or_default()) {
+        loop {
+            let rest = self.rest.get(used..).unwrap_or_default();
+            let Ok(next) = frames::frame(rest) else { bail!("the server sent no WebSocket frame") };
+            let Some(frame) = next else { break };
             used += frame.length;
-            if frame.is_close {
-                bail!("the server closed: {}", String::from_utf8_lossy(frame.payload));
-            }
-            if !frame.is_text {
-                continue;
+            match frame.opcode {
+                Opcode::Text => {}
+                Opcode::Close => {
+                    bail!("the server closed: {}", String::from_utf8_lossy(frame.payload))
+                }
+                _ => continue,
             }
             let took = now - self.started;
             self.board.heard(self.client, frame.payload, frame.length, now);
@@ -168,13 +174,13 @@ impl Connection {
                     self.stream.write_all(&self.connect).await?;
                     self.connect = Vec::new();
                 }
-                [b'2'] => self.stream.write_all(&wire::text("3")).await?,
+                [b'2'] => self.stream.write_all(&frames::text("3")).await?,
                 [b'4', b'0', ..] => self.board.opened.borrow_mut().joined.add(took),
                 [b'4', b'4', ..] => bail!("refused: {}", String::from_utf8_lossy(frame.payload)),
                 payload if payload.starts_with(b"42[\"connected\"") => {
                     self.board.connected(took);
                     if let Some(join) = self.join.take() {
-                        self.stream.write_all(&wire::text(&join)).await?;
+                        self.stream.write_all(&frames::text(&join)).await?;
                     }
                 }
                 payload if payload.starts_with(b"42[\"notification\",") => {

@@ -27,7 +27,7 @@ mod tally;
 mod target;
 mod template;
 mod timer;
-mod wire;
+pub mod wire;
 
 pub use churn::Churn;
 pub use clock::Clock;
