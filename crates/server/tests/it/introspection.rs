@@ -207,7 +207,7 @@ async fn after_the_grace_nothing_is_believed_any_more() {
     .await;
     get(&server, "opaque").await.json(200);
     service.say(Says::Status(503));
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    eventually(async || get(&server, "opaque").await.status == 503).await;
     get(&server, "opaque").await.problem(503, "AUTH_UNAVAILABLE");
 }
 
