@@ -14,6 +14,7 @@ mod audit;
 mod cache;
 mod change;
 mod connection;
+mod connections;
 mod dedupe;
 mod failure;
 mod idempotency;

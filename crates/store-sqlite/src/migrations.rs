@@ -78,6 +78,12 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0004_revocations.up.sql"),
         down: include_str!("../migrations/0004_revocations.down.sql"),
     },
+    Migration {
+        version: 5,
+        name: "connections",
+        up: include_str!("../migrations/0005_connections.up.sql"),
+        down: include_str!("../migrations/0005_connections.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -3,10 +3,12 @@
 
 mod bus;
 mod clock;
+mod connections;
 mod store;
 
 pub use bus::{Bus, BusError, BusSink};
 pub use clock::Clock;
+pub use connections::Connections;
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,
     Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Revocations, Store, StoreError,

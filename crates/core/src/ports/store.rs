@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::Connections;
 use crate::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
@@ -344,6 +345,7 @@ pub trait Store:
     + Memberships
     + AuditLog
     + Revocations
+    + Connections
     + Maintenance
     + Send
     + std::marker::Sync
@@ -359,6 +361,7 @@ impl<T> Store for T where
         + Memberships
         + AuditLog
         + Revocations
+        + Connections
         + Maintenance
         + Send
         + std::marker::Sync

@@ -3,13 +3,14 @@
 use rusqlite::Connection;
 use tidings_core::{
     audit::{AuditFilter, EventName},
+    connection::ConnectionFilter,
     ids::{RoomId, UserId},
 };
 
 use super::Bench;
 use crate::{
-    acknowledge, announcements, audience, audit, change, dedupe, inboxes, maintenance, messages,
-    open, page, prune, removal, retraction, revocations, sync, watermark,
+    acknowledge, announcements, audience, audit, change, connections, dedupe, inboxes, maintenance,
+    messages, open, page, prune, removal, retraction, revocations, sync, watermark,
 };
 
 const FILL: &str = "
@@ -27,7 +28,12 @@ const FILL: &str = "
         SELECT 1, number, id, number FROM messages;
     INSERT INTO audit_log (id, at, count, last_at, event, actor_kind, ip, user_id, room_id, detail)
         SELECT id, number, 1, number, 'token.refused', 'anonymous', '127.0.0.' || number % 9,
-            'user-' || number % 99, iif(number % 2, NULL, 'post:1'), '{}' FROM messages;";
+            'user-' || number % 99, iif(number % 2, NULL, 'post:1'), '{}' FROM messages;
+    INSERT INTO nodes (id, seen_at) VALUES ('a', 1), ('b', 2);
+    INSERT INTO websocket_connections (id, user_id, socket_id, node_id, client, ip, connected_at,
+            disconnected_at, token_hash, token_ends_at)
+        SELECT id, iif(number % 2, 'alice', 'user-' || number % 99), number, 'a', 'sse', '::1', number,
+            iif(number % 20, number, NULL), id, 1 FROM messages;";
 
 fn plan(conn: &Connection, query: &str) -> String {
     let mut statement = conn.prepare(&format!("EXPLAIN QUERY PLAN {query}")).unwrap();
@@ -88,6 +94,10 @@ fn check_upkeep(conn: &Connection) {
         ("old audit entries", audit::PURGE, "SEARCH audit_log USING PRIMARY KEY (id<?)"),
         ("ended revocations", revocations::PURGE, "INDEX revocations_end (ends_at<?)"),
         ("new revocations", revocations::SINCE, "INDEX revocations_new (revoked_at>?)"),
+        ("close silent", connections::CLOSE_SILENT, "websocket_connections_open (node_id=?)"),
+        ("close restarted", connections::CLOSE_RESTARTED, "(node_id=? AND connected_at<?)"),
+        ("remove connection", connections::REMOVE, "PRIMARY KEY (id=?)"),
+        ("ended connections", &connections::ended_query(), "_ended (disconnected_at>? AND"),
         ("states", inboxes::STATES, "INDEX sqlite_autoindex_inboxes_1 (user_id=?)"),
     ] {
         let plan = plan(conn, query);
@@ -99,6 +109,8 @@ fn check_upkeep(conn: &Connection) {
             "pruned",
             "asked VIRTUAL TABLE",
             "USING INDEX messages_retracted",
+            // As many rows as there are nodes.
+            "SCAN n",
         ];
         for line in scanned {
             assert!(harmless.iter().any(|known| line.contains(known)), "{name}:\n{plan}");
@@ -133,6 +145,21 @@ fn check_audit(conn: &Connection) {
     }
 }
 
+fn check_connections(conn: &Connection) {
+    let user = UserId::new("alice").unwrap();
+    let of_user = ConnectionFilter { user: Some(user), active: None };
+    let active = ConnectionFilter { active: Some(true), ..of_user.clone() };
+    for (filter, walk) in [
+        (ConnectionFilter::default(), "SEARCH c USING PRIMARY KEY (id<?)"),
+        (of_user, "INDEX websocket_connections_user (user_id=? AND id<?)"),
+        (active, "INDEX websocket_connections_user (user_id=? AND id<?)"),
+    ] {
+        let plan = plan(conn, &connections::query(&filter));
+        assert!(plan.contains(walk), "{filter:?}:\n{plan}");
+        assert!(!plan.contains("SCAN") && !plan.contains("TEMP B-TREE"), "{plan}");
+    }
+}
+
 #[test]
 fn lists_walk_an_index_whatever_the_statistics_say() {
     let bench = Bench::new();
@@ -141,12 +168,15 @@ fn lists_walk_an_index_whatever_the_statistics_say() {
     check(&conn);
     check_upkeep(&conn);
     check_audit(&conn);
+    check_connections(&conn);
     conn.execute_batch(FILL).unwrap();
     check(&conn);
     check_upkeep(&conn);
     check_audit(&conn);
+    check_connections(&conn);
     conn.execute_batch("ANALYZE").unwrap();
     check(&conn);
     check_upkeep(&conn);
     check_audit(&conn);
+    check_connections(&conn);
 }

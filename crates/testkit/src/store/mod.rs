@@ -13,6 +13,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod change;
 pub mod concurrency;
+pub mod connections;
 pub mod counters;
 pub mod dedupe;
 mod follower;
@@ -201,6 +202,14 @@ macro_rules! store_conformance {
                 filters_are_combined,
                 what_happened_again_is_counted,
                 old_entries_are_removed_in_batches,
+            }
+            connections {
+                what_is_noted_is_listed_the_latest_first,
+                a_connection_ends_once_and_stands_on_its_latest_token,
+                what_a_silent_node_held_is_closed_in_batches,
+                a_node_that_was_taken_for_lost_says_so_again,
+                what_a_node_held_before_it_was_restarted_is_closed,
+                ended_ones_are_taken_away_the_first_to_end_first,
             }
             concurrency {
                 many_accepts_to_one_user_have_contiguous_revs,
