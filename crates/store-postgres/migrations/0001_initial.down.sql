@@ -1,0 +1,5 @@
+DROP TABLE revocations;
+DROP TABLE audit_log;
+DROP TABLE api_keys;
+DROP TABLE memberships;
+DROP TABLE users;

@@ -1,0 +1,139 @@
+//! The store itself: its pools, and how calls reach them.
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool_postgres::Pool;
+use tidings_core::ports::{ChangeSink, StoreError};
+
+use crate::{
+    address::Address,
+    connection::{self, Connection, Use},
+    failure::Result,
+    migrations,
+};
+
+/// How the store is opened.
+#[derive(Clone)]
+pub struct Options {
+    pub address: Address,
+    /// Most reads at the same time.
+    pub readers: usize,
+    /// Lanes that write inboxes, each with a connection of its own.
+    pub lanes: usize,
+    /// Most other writes at the same time.
+    pub writers: usize,
+    /// Most writes that wait for a lane; one more is [`StoreError::Busy`].
+    pub queue: usize,
+    pub timeouts: Timeouts,
+    pub application_name: String,
+    /// Standbys that serve history and lists.
+    pub replicas: Vec<Address>,
+    /// Hears of every committed change.
+    pub sink: Arc<dyn ChangeSink>,
+}
+
+impl Options {
+    /// The defaults: 8 readers, 3 lanes, 2 writers, 10,000 writes that wait.
+    pub fn new(address: Address, sink: Arc<dyn ChangeSink>) -> Self {
+        Self {
+            address,
+            readers: 8,
+            lanes: 3,
+            writers: 2,
+            queue: 10_000,
+            timeouts: Timeouts::default(),
+            application_name: connection::APPLICATION.into(),
+            replicas: Vec::new(),
+            sink,
+        }
+    }
+}
+
+/// How long is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For one statement; zero is without end.
+    pub statement: Duration,
+    /// For one lock; zero is without end.
+    pub lock: Duration,
+    /// For a new connection.
+    pub connect: Duration,
+    /// For a connection of the pool; then it is [`StoreError::Busy`].
+    pub acquire: Duration,
+}
+
+impl Default for Timeouts {
+    /// 10 s for a statement, 5 s for everything else.
+    fn default() -> Self {
+        let short = Duration::from_secs(5);
+        Self { statement: Duration::from_secs(10), lock: short, connect: short, acquire: short }
+    }
+}
+
+/// What the store does now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Connections that read, and how many of them are in use.
+    pub readers: usize,
+    pub readers_busy: usize,
+    /// Connections that write, lanes and others, and how many of them are in use.
+    pub writers: usize,
+    pub writers_busy: usize,
+}
+
+/// The store on one PostgreSQL database. Clones are handles of the same store.
+#[derive(Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    readers: Pool,
+    writers: Pool,
+}
+
+impl PostgresStore {
+    /// Opens a database whose schema this version can use; it changes nothing by itself.
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        Self::start(options).await.map_err(StoreError::from)
+    }
+
+    async fn start(options: Options) -> Result<Self> {
+        let writing = options.lanes.max(1) + options.writers.max(1);
+        let pool = |usage, size| connection::pool(&options, &options.address, usage, size);
+        let (readers, writers) = (pool(Use::Read, options.readers)?, pool(Use::Write, writing)?);
+        migrations::check_usable(&*readers.get().await?).await?;
+        Ok(Self { inner: Arc::new(Inner { readers, writers }) })
+    }
+
+    /// Refuses new work and lets go of the connections.
+    pub async fn close(&self) {
+        self.inner.writers.close();
+        self.inner.readers.close();
+    }
+
+    pub fn stats(&self) -> Stats {
+        let (readers, writers) = (self.inner.readers.status(), self.inner.writers.status());
+        Stats {
+            readers: readers.size,
+            readers_busy: readers.size.saturating_sub(readers.available),
+            writers: writers.size,
+            writers_busy: writers.size.saturating_sub(writers.available),
+        }
+    }
+
+    /// A connection to the primary for reading: what was committed before is seen.
+    pub(crate) async fn reader(&self) -> Result<Connection> {
+        Ok(self.inner.readers.get().await?)
+    }
+
+    /// A connection that writes. A lane keeps one; others give it back as soon as they can.
+    pub(crate) async fn writer(&self) -> Result<Connection> {
+        Ok(self.inner.writers.get().await?)
+    }
+
+    /// Drops the connections that nobody uses.
+    pub(crate) fn forget_writers(&self) {
+        self.inner.writers.retain(|_, _| false);
+    }
+}
