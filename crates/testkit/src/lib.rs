@@ -10,6 +10,7 @@
 mod authority;
 mod clock;
 mod message;
+pub mod postgres;
 mod sink;
 pub mod store;
 
