@@ -1,3 +1,5 @@
+DROP TABLE nodes;
+DROP TABLE websocket_connections;
 DROP TABLE revocations;
 DROP TABLE audit_log;
 DROP TABLE api_keys;

@@ -67,3 +67,33 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_new ON revocations (revoked_at);
 CREATE INDEX revocations_end ON revocations (ends_at);
+
+-- The history of connections. Ids are UUIDv7 of when they began: the table, and the index of a
+-- user, are in the order of time.
+CREATE TABLE websocket_connections (
+    id              uuid   PRIMARY KEY,
+    user_id         text COLLATE "C" NOT NULL,
+    socket_id       text   NOT NULL,
+    node_id         text COLLATE "C" NOT NULL,
+    client          text   NOT NULL,
+    device_id       text,
+    ip              text   NOT NULL,
+    user_agent      text,
+    connected_at    bigint NOT NULL,
+    disconnected_at bigint,
+    reason          text,
+    -- The hash of the token that it stands on, and when that ends: to sign it out.
+    token_hash      bytea  NOT NULL,
+    token_ends_at   bigint NOT NULL
+);
+CREATE INDEX websocket_connections_user  ON websocket_connections (user_id, id);
+CREATE INDEX websocket_connections_open  ON websocket_connections (node_id, connected_at)
+    WHERE disconnected_at IS NULL;
+CREATE INDEX websocket_connections_ended ON websocket_connections (disconnected_at)
+    WHERE disconnected_at IS NOT NULL;
+
+-- An open connection was last seen when its node was.
+CREATE TABLE nodes (
+    id      text COLLATE "C" PRIMARY KEY,
+    seen_at bigint NOT NULL
+);

@@ -10,6 +10,7 @@ mod address;
 mod api_keys;
 mod audit;
 mod connection;
+mod connections;
 mod failure;
 mod memberships;
 pub mod migrations;

@@ -5,6 +5,7 @@
 
 mod api_keys;
 mod audit;
+mod connections;
 mod memberships;
 mod revocations;
 mod users;
