@@ -39,6 +39,8 @@ pub struct Config {
     pub max_connections: usize,
     /// Share of `max_connections` from which new sessions are answered 503.
     pub saturation: f64,
+    /// TCP connections without a request yet; beyond it the oldest of them is cut.
+    pub half_open: usize,
     /// Decoded packets of one connection that may wait for its handler; beyond it we stop reading.
     pub inbound_backlog: usize,
     /// Namespaces one connection may join.
@@ -72,6 +74,7 @@ impl Default for Config {
             slow_drain: Duration::from_secs(30),
             max_connections: 10_000,
             saturation: 0.95,
+            half_open: 4096,
             inbound_backlog: 256,
             max_namespaces: 8,
             header_read_timeout: Duration::from_secs(30),

@@ -14,6 +14,8 @@ pub trait Metrics: Send + Sync + 'static {
     fn tls_refused(&self, reason: &'static str) {}
     /// A request was refused before there was a session.
     fn refused(&self, status: u16) {}
+    /// There were too many TCP connections without a request; the oldest was cut.
+    fn half_open_cut(&self) {}
     /// `count` copies of an event were queued or written. `event` is the name as it stands in JSON.
     fn message_sent(&self, event: &str, count: usize) {}
     /// An event came from a client. Its name is the client's choice: map unknown ones to one label.

@@ -129,7 +129,7 @@ pub enum SendError {
 pub enum AckError {
     #[error("the socket is closed")]
     Closed,
-    #[error("the send buffer is full")]
+    #[error("the send buffer is full, or too many acknowledgements are owed")]
     Full,
     #[error("no acknowledgement in time")]
     Timeout,

@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::Config;
-use crate::cut::Cut;
 use crate::gateway::Gateway;
+use crate::half_open::{HalfOpen, Serving};
 use crate::tls::Tls;
 
 /// Connections the kernel queues for us; a burst that overflows it is retried only after a second.
@@ -34,6 +34,13 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::fro
 /// Who is on the other end of the connection; an extension of every request given to the fallback.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
+
+/// What is known of a connection that was accepted.
+struct Client {
+    peer: SocketAddr,
+    serving: Serving,
+    stopping: watch::Receiver<()>,
+}
 
 /// Listens on `address` with a backlog fit for a storm of reconnects.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -106,6 +113,7 @@ where
     let (stop, stopping) = watch::channel(());
     let mut shutdown = pin!(shutdown);
     let mut back_off = BACK_OFF.0;
+    let mut half_open = HalfOpen::new(gateway.config().half_open);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -115,12 +123,15 @@ where
             Ok((stream, peer)) => {
                 back_off = BACK_OFF.0;
                 let (gateway, fallback) = (gateway.clone(), fallback.clone());
-                let stopping = stopping.clone();
+                let (serving, crowded) = half_open.enter();
+                if crowded {
+                    gateway.0.metrics.half_open_cut();
+                }
+                let client = Client { peer, serving, stopping: stopping.clone() };
                 match &tls {
-                    None => tokio::spawn(connection(stream, peer, gateway, fallback, stopping)),
+                    None => tokio::spawn(connection(stream, client, gateway, fallback)),
                     Some(tls) => {
-                        let tls = tls.clone();
-                        tokio::spawn(secure(tls, stream, peer, gateway, fallback, stopping))
+                        tokio::spawn(secure(tls.clone(), stream, client, gateway, fallback))
                     }
                 };
             }
@@ -161,10 +172,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn secure<S, B>(
     tls: Tls,
     stream: TcpStream,
-    peer: SocketAddr,
+    mut client: Client,
     gateway: Gateway,
     fallback: S,
-    mut stopping: watch::Receiver<()>,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -175,13 +185,15 @@ async fn secure<S, B>(
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     // In a box of its own: what a handshake needs is not kept by the connection.
-    let handshake = Box::pin(tls.accept(stream, peer.ip()));
+    let handshake = Box::pin(tls.accept(stream, client.peer.ip()));
+    let cut = client.serving.newcomer().cut.clone();
     let accepted = tokio::select! {
         accepted = handshake => accepted,
-        _ = stopping.changed() => return,
+        _ = client.stopping.changed() => return,
+        () = poll_fn(|cx| cut.poll(cx)) => return,
     };
     match accepted {
-        Ok(stream) => connection(stream, peer, gateway, fallback, stopping).await,
+        Ok(stream) => connection(stream, client, gateway, fallback).await,
         Err(refused) => {
             tracing::debug!(%refused, "connection ended");
             gateway.0.metrics.tls_refused(refused.reason());
@@ -189,13 +201,8 @@ async fn secure<S, B>(
     }
 }
 
-async fn connection<T, S, B>(
-    stream: T,
-    peer: SocketAddr,
-    gateway: Gateway,
-    fallback: S,
-    mut stopping: watch::Receiver<()>,
-) where
+async fn connection<T, S, B>(stream: T, client: Client, gateway: Gateway, fallback: S)
+where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -210,31 +217,32 @@ async fn connection<T, S, B>(
     http.timer(TokioTimer::new())
         .header_read_timeout(config.header_read_timeout)
         .max_buf_size(config.max_header_bytes.max(8192));
-    let cut = Cut::default();
-    let given = cut.clone();
+    let Client { peer, serving, mut stopping } = client;
+    let (cut, newcomer) = (serving.newcomer().cut.clone(), serving.newcomer().clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
+        newcomer.asks();
         let (gateway, fallback) = (gateway.clone(), fallback.clone());
-        request.extensions_mut().insert(given.clone());
+        request.extensions_mut().insert(newcomer.cut.clone());
         async move { Ok::<_, Infallible>(answer(request, peer, &gateway, fallback).await) }
     });
-    let mut serving = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let stop = async {
         // An error is the sender's end, which comes after the same news.
         let _ = stopping.changed().await;
     };
     let mut stop = pin!(stop);
     let mut stopped = false;
-    let served = poll_fn(|cx| {
+    let outcome = poll_fn(|cx| {
         if !stopped && stop.as_mut().poll(cx).is_ready() {
             stopped = true;
-            serving.as_mut().graceful_shutdown();
+            served.as_mut().graceful_shutdown();
         }
         if cut.poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        serving.as_mut().poll(cx)
+        served.as_mut().poll(cx)
     });
-    if let Err(error) = served.await {
+    if let Err(error) = outcome.await {
         tracing::debug!(%error, "connection ended");
     }
 }

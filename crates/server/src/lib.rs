@@ -14,6 +14,7 @@ pub mod client_address;
 pub mod clock;
 pub mod config;
 pub mod data_dir;
+mod files;
 pub mod guard;
 pub mod inbox;
 pub mod lifecycle;

@@ -98,6 +98,9 @@ pub struct Metrics {
     events: RwLock<HashMap<String, Counter>>,
     received: Family<EventType, Counter>,
     buffers_full: Counter,
+    dismissed: Family<Reason, Counter>,
+    commands_refused: Family<Reason, Counter>,
+    half_open_cut: Counter,
     audit_dropped: Counter,
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
@@ -127,6 +130,9 @@ impl Metrics {
             events: RwLock::default(),
             received: Family::default(),
             buffers_full: Counter::default(),
+            dismissed: Family::default(),
+            commands_refused: Family::default(),
+            half_open_cut: Counter::default(),
             audit_dropped: Counter::default(),
             created: Family::default(),
             delivered: Family::default(),
@@ -159,6 +165,12 @@ impl Metrics {
         r.register("websocket_messages_received", received, self.received.clone());
         let full = "Times that a client's send buffer ran full";
         r.register("websocket_send_buffer_full", full, self.buffers_full.clone());
+        let dismissed = "Connections that were closed and told not to come back by themselves";
+        r.register("websocket_dismissals", dismissed, self.dismissed.clone());
+        let commands = "Commands of clients that were refused, by code";
+        r.register("websocket_commands_refused", commands, self.commands_refused.clone());
+        let cut = "Connections cut because too many had not asked for anything yet";
+        r.register("websocket_half_open_cut", cut, self.half_open_cut.clone());
         let dropped = "Entries that the audit log had no room for";
         r.register("audit_entries_dropped", dropped, self.audit_dropped.clone());
         let created = "Notifications put into inboxes";
@@ -214,6 +226,14 @@ impl Metrics {
 
     pub fn send_buffer_full(&self) {
         self.buffers_full.inc();
+    }
+
+    pub fn dismissed(&self, reason: &'static str) {
+        self.dismissed.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub fn command_refused(&self, reason: &'static str) {
+        self.commands_refused.get_or_create(&Reason { reason }).inc();
     }
 
     pub fn audit_dropped(&self) {
@@ -297,6 +317,10 @@ impl tidings_gateway::Metrics for Metrics {
 
     fn tls_refused(&self, reason: &'static str) {
         self.tls_refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    fn half_open_cut(&self) {
+        self.half_open_cut.inc();
     }
 
     fn message_sent(&self, event: &str, count: usize) {

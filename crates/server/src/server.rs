@@ -24,6 +24,7 @@ use crate::{
     clock::SystemClock,
     config::{Config, Synchronous},
     data_dir::{self, DataDir},
+    files,
     guard::{Door, GatewayGuard},
     inbox::{InboxHub, InboxNamespace, PlainInbox, events, publisher_channel},
     lifecycle::{Lifecycle, Phase},
@@ -73,7 +74,7 @@ impl Server {
     }
 
     pub async fn start_with(mut config: Config, parts: Parts) -> anyhow::Result<Self> {
-        raise_file_limit(config.limits.connections)?;
+        let half_open = files::raise_limit(config.limits.connections)?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         let secret = signing_secret(&config)?;
         if config.dev {
@@ -104,7 +105,7 @@ impl Server {
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));
         let door = Arc::new(Door::new(&state.config, Arc::clone(&state.audit)));
-        let gateway = gateway(&state, Arc::clone(&door));
+        let gateway = gateway(&state, Arc::clone(&door), half_open);
         state.rooms.attach(gateway.clone());
         let mut router = api::router(&state);
         let mut api_key = None;
@@ -312,7 +313,7 @@ fn state(
     Ok((AppState::new(shared), gaps, lost))
 }
 
-fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
+fn gateway(state: &AppState, door: Arc<Door>, half_open: usize) -> Gateway {
     let config = &state.config;
     let settings = tidings_gateway::Config {
         path: config.gateway.path.clone(),
@@ -332,6 +333,7 @@ fn gateway(state: &AppState, door: Arc<Door>) -> Gateway {
         }),
         max_connections: config.limits.connections,
         saturation: config.limits.saturation,
+        half_open,
         ..tidings_gateway::Config::default()
     };
     let namespace = Arc::new(InboxNamespace::new(state.clone()));
@@ -365,25 +367,4 @@ async fn dev_key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String>
         }
         _ => bail!("the playground's key was not made"),
     }
-}
-
-/// Every connection is an open file. Raises this process's limit as far as it may, and refuses
-/// a capacity that it could not hold.
-fn raise_file_limit(connections: usize) -> anyhow::Result<()> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    /// Database, log, sockets that come and go.
-    const OTHERS: u64 = 512;
-    let needed = connections as u64 + OTHERS;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    if limit.maximum.is_some_and(|maximum| maximum < needed) {
-        bail!(
-            "limits.connections is {connections}, but this process may open only {} files; raise the limit (ulimit -n, LimitNOFILE=) or lower limits.connections",
-            limit.maximum.unwrap_or_default()
-        );
-    }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: limit.maximum })
-        .context("cannot raise the limit of open files")
 }

@@ -25,6 +25,8 @@ use super::session::Session;
 const SCRATCH: usize = 16 << 10;
 /// Reads before others get their turn.
 const TURN: usize = 8;
+/// Messages after which it is theirs too: a buffer full of tiny ones takes as long as many that are not.
+const MANY: usize = 64;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -60,36 +62,39 @@ impl<const SECURE: bool> Conn<SECURE> {
     fn run(session: Arc<Session>, stream: OwnedReadHalf, decoder: Decoder, early: &[u8]) {
         let mut conn = Self { session: session.clone(), stream: Some(stream), decoder };
         conn.feed(early);
-        if let Some(reason) = conn.take(&[]) {
+        if let Some(reason) = conn.take(&[], &mut 0) {
             session.close(reason, Ending::Abort);
         }
         session.gateway.spawn(conn);
     }
 
     /// Takes what was read from the stream; says why if no more can come.
-    fn take(&mut self, input: &[u8]) -> Option<DisconnectReason> {
+    fn take(&mut self, input: &[u8], messages: &mut usize) -> Option<DisconnectReason> {
         if !SECURE {
-            self.feed(input);
+            *messages += self.feed(input);
             return None;
         }
         let mut text = TEXT.take();
         text.clear();
         let end = self.session.decrypt(input, &mut text);
-        self.feed(&text);
+        *messages += self.feed(&text);
         TEXT.set(text);
         end
     }
 
-    /// Takes bytes of the client and acts on the messages in them; what is incomplete stays in the decoder.
-    fn feed(&mut self, mut input: &[u8]) {
+    /// Takes bytes of the client and acts on the messages in them; what is incomplete stays in the decoder. Tells how
+    /// many there were.
+    fn feed(&mut self, mut input: &[u8]) -> usize {
         if input.is_empty() {
-            return;
+            return 0;
         }
+        let mut messages = 0;
         // What the handlers answer to all of this leaves together.
         self.session.cork();
         while self.session.is_open() {
             match self.decoder.decode(&mut input) {
                 Ok(Some(message)) => {
+                    messages += 1;
                     if self.receive(message).is_err() {
                         self.session.close(DisconnectReason::ParseError, Ending::Flush);
                     }
@@ -106,6 +111,7 @@ impl<const SECURE: bool> Conn<SECURE> {
             }
         }
         self.session.uncork();
+        messages
     }
 
     fn receive(&mut self, message: Message) -> Result<(), Violation> {
@@ -156,7 +162,11 @@ impl<const SECURE: bool> Conn<SECURE> {
         stream: &mut OwnedReadHalf,
         cx: &mut Context<'_>,
     ) -> Poll<DisconnectReason> {
+        let mut messages = 0;
         for _ in 0..TURN {
+            if messages > MANY {
+                break;
+            }
             if !self.has_room(cx) || !self.session.is_open() {
                 return Poll::Pending;
             }
@@ -164,7 +174,8 @@ impl<const SECURE: bool> Conn<SECURE> {
             buffer.resize(SCRATCH, 0);
             let mut filled = ReadBuf::new(&mut buffer);
             let polled = Pin::new(&mut *stream).poll_read(cx, &mut filled);
-            let end = if polled.is_ready() { self.take(filled.filled()) } else { None };
+            let end =
+                if polled.is_ready() { self.take(filled.filled(), &mut messages) } else { None };
             let count = filled.filled().len();
             BUFFER.set(buffer);
             match polled {

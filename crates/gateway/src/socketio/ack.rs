@@ -11,7 +11,7 @@ use tidings_protocol::socketio;
 use tokio::sync::oneshot;
 
 use crate::frame::Frame;
-use crate::namespace::SendError;
+use crate::namespace::{AckError, SendError};
 
 use super::socket::Socket;
 
@@ -56,7 +56,11 @@ impl fmt::Debug for AckSender {
     }
 }
 
+/// Acknowledgements that one socket may owe us.
+const MAX_WAITING: usize = 1_024;
+
 type Answer = oneshot::Sender<Vec<Box<RawValue>>>;
+type Answered = oneshot::Receiver<Vec<Box<RawValue>>>;
 
 /// The events of ours that wait for an acknowledgement. Nothing is allocated until there is one.
 #[derive(Default)]
@@ -71,17 +75,20 @@ struct State {
 }
 
 impl Waiting {
-    /// An id and what will bring its answer; `None` once closed.
-    pub(super) fn begin(&self) -> Option<(u64, oneshot::Receiver<Vec<Box<RawValue>>>)> {
+    /// An id and what will bring its answer.
+    pub(super) fn begin(&self) -> Result<(u64, Answered), AckError> {
         let mut state = self.0.lock();
         if state.closed {
-            return None;
+            return Err(AckError::Closed);
+        }
+        if state.answers.len() >= MAX_WAITING {
+            return Err(AckError::Full);
         }
         let id = state.next;
         state.next += 1;
         let (answer, answered) = oneshot::channel();
         state.answers.push((id, answer));
-        Some((id, answered))
+        Ok((id, answered))
     }
 
     /// Takes an answer out; an unknown id is a late one, and ignored.

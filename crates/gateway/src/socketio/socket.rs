@@ -226,7 +226,7 @@ impl Socket {
         if self.is_plain() {
             return Err(AckError::Closed);
         }
-        let (id, answered) = self.waiting.begin().ok_or(AckError::Closed)?;
+        let (id, answered) = self.waiting.begin()?;
         // Also if the caller gives up and drops this future.
         let _forget = Forget { socket: self, id };
         let mut data = format!("[{}", serde_json::Value::from(name));

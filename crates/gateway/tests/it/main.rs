@@ -12,6 +12,7 @@ mod backpressure;
 mod drain;
 mod engine;
 mod event;
+mod flood;
 mod handshake;
 mod heartbeat;
 mod hostile;

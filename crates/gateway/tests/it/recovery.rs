@@ -1,7 +1,7 @@
 //! Clients whose connection breaks and who go on where they were.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rand::Rng as _;
@@ -304,8 +304,9 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
     peer.join("red").await;
     let (sid, pid) = (peer.sid.clone(), peer.pid.clone());
     let over = Arc::new(AtomicBool::new(false));
+    let said = Arc::new(AtomicU64::new(0));
     let speaking = tokio::spawn({
-        let (server, over) = (server.clone(), over.clone());
+        let (server, over, said) = (server.clone(), over.clone(), said.clone());
         async move {
             let mut n = 0;
             while !over.load(Ordering::Relaxed) {
@@ -321,6 +322,7 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
                     _ => tokio::time::sleep(Duration::from_millis(1)).await,
                 }
                 n += 1;
+                said.store(n, Ordering::Relaxed);
             }
             n
         }
@@ -338,7 +340,8 @@ async fn twenty_cuts_anywhere_lose_nothing_and_repeat_nothing() {
         let nowhere = Ws::open(&server).await;
         let old = std::mem::replace(&mut peer.ws, nowhere);
         let kept = if round % 3 == 0 { Some(old) } else { None };
-        tokio::time::sleep(Duration::from_millis(away)).await;
+        let until = said.load(Ordering::Relaxed) + away;
+        eventually(|| said.load(Ordering::Relaxed) >= until).await;
         peer = peer.back(&server, "alice").await;
         assert!(peer.is_recovered(), "round {round}");
         assert_eq!((&peer.sid, &peer.pid), (&sid, &pid));

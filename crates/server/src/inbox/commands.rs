@@ -310,7 +310,7 @@ async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Ans
     session.renew(claims);
     if state.revocations.cover(&session.claims()) {
         // Since the token was looked at; whoever closes those concerned saw the old one.
-        session.dismiss(REVOKED.0, REVOKED.1);
+        session.dismiss(&state.metrics, REVOKED.0, REVOKED.1);
     }
     if let Err(problem) = rooms::decide_again(state, session, rooms::Which::Renewed).await {
         // Memberships are kept, and looked at again within the minute.

@@ -103,6 +103,7 @@ impl InboxNamespace {
                 (body, failed)
             }
             Err(problem) => {
+                self.state.metrics.command_refused(problem.code);
                 let error = problem.json();
                 (json!({ "ok": false, "error": error }), Some(error))
             }
@@ -259,11 +260,11 @@ impl Namespace for InboxNamespace {
         for displaced in self.state.hub.register(session) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
-            displaced.dismiss("CONNECTION_LIMIT", message);
+            displaced.dismiss(&self.state.metrics, "CONNECTION_LIMIT", message);
         }
         if self.state.revocations.cover(&session.claims()) {
             // Since its token was looked at: whoever closes those concerned did not see it yet.
-            session.dismiss(REVOKED.0, REVOKED.1);
+            session.dismiss(&self.state.metrics, REVOKED.0, REVOKED.1);
         }
         self.state.metrics.connection_opened();
         log_opened(session);
@@ -314,8 +315,12 @@ impl Namespace for InboxNamespace {
         );
     }
 
-    fn overflowed(&self, _socket: &Arc<Socket>) {
+    fn overflowed(&self, socket: &Arc<Socket>) {
         self.state.metrics.send_buffer_full();
+        if let Some(attached) = attached(socket) {
+            let user = &attached.session.user;
+            tracing::info!(event = "connection.lagging", user_id = %user, socket_id = socket.id());
+        }
     }
 
     async fn drained(&self, socket: &Arc<Socket>) {

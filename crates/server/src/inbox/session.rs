@@ -18,7 +18,7 @@ use tidings_core::{
 use tidings_gateway::{Frame, Socket};
 
 use super::events;
-use crate::{auth::Claims, limiter::Bucket, presence::Link, rooms::JoinedRooms};
+use crate::{auth::Claims, limiter::Bucket, metrics::Metrics, presence::Link, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
 /// that is missing.
@@ -137,7 +137,8 @@ impl InboxSession {
 
     /// Tells the client why, and ends its connection in a way that tells it not to come back by
     /// itself: a DISCONNECT packet, or the close code of a plain WebSocket.
-    pub fn dismiss(&self, code: &str, message: &str) {
+    pub fn dismiss(&self, metrics: &Metrics, code: &'static str, message: &str) {
+        metrics.dismissed(code);
         // The close itself says it too, should there be no room for this.
         // A stream has no way of ending that keeps its client away, so that is asked to take its time.
         let _ = self.socket.emit(&events::error(code, message).with_retry(DISMISSED_RETRY));

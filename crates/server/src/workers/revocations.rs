@@ -18,7 +18,7 @@ pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
         |session: &crate::inbox::InboxSession| state.revocations.cover(&session.claims());
     for session in state.hub.sessions_where(concerned) {
         tracing::info!(event = "token.revoked", user_id = %session.user);
-        session.dismiss(REVOKED.0, REVOKED.1);
+        session.dismiss(&state.metrics, REVOKED.0, REVOKED.1);
     }
     Ok(())
 }

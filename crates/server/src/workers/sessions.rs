@@ -7,12 +7,12 @@ pub(super) async fn tick(state: AppState) -> anyhow::Result<()> {
     let now = state.clock.now();
     for session in state.hub.sessions_where(|session| session.is_expired(now)) {
         tracing::info!(event = "token.expired", user_id = %session.user);
-        session.dismiss("TOKEN_EXPIRED", "Token expired");
+        session.dismiss(&state.metrics, "TOKEN_EXPIRED", "Token expired");
     }
     let idle = state.config.limits.idle;
     if !idle.is_zero() {
         for session in state.hub.sessions_where(|session| session.idle(now) >= idle) {
-            session.dismiss("IDLE", "Nothing was said for too long");
+            session.dismiss(&state.metrics, "IDLE", "Nothing was said for too long");
         }
     }
     Ok(())

@@ -24,6 +24,8 @@ mod commands;
 mod config;
 mod connect;
 mod crash;
+mod files;
+mod flood;
 mod guard;
 mod health;
 mod hostile;

@@ -59,13 +59,6 @@ fn seq(notification: &Value) -> u64 {
     notification["seq"].as_u64().expect("a number")
 }
 
-async fn metric(server: &TestServer, name: &str) -> u64 {
-    let page = server.page("/metrics").await.text;
-    let line = page.lines().find(|line| line.starts_with(name));
-    let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-    value.unwrap_or(0)
-}
-
 #[tokio::test]
 async fn one_that_pauses_is_told_the_rest_when_it_reads_again() {
     let server = server(Duration::from_secs(30)).await;
@@ -73,7 +66,7 @@ async fn one_that_pauses_is_told_the_rest_when_it_reads_again() {
     let mut quick = server.connect("alice").await;
     let reading = tokio::spawn(async move { told(&mut quick, 3_000).await });
     flood(&server, 3_000).await;
-    eventually(|| async { metric(&server, "websocket_send_buffer_full_total").await >= 1 }).await;
+    eventually(|| async { server.metric("websocket_send_buffer_full_total", "").await >= 1 }).await;
     let all: Vec<u64> = (1..=3_000).collect();
     assert_eq!(reading.await.unwrap(), all, "another device of the same user");
     assert_eq!(told(&mut alice, 3_000).await, all);
@@ -87,7 +80,7 @@ async fn one_that_never_reads_is_closed_and_finds_everything_later() {
     let mut alice = narrow(&server, 0).await;
     flood(&server, 1_000).await;
     let closed = "websocket_disconnections_total";
-    eventually(|| async { metric(&server, closed).await == 1 }).await;
+    eventually(|| async { server.metric(closed, "").await == 1 }).await;
     let (events, told_off) = alice.until_closed().await;
     let seqs: Vec<u64> = events.iter().flat_map(|(name, body)| seqs_in(name, body)).collect();
     assert!(!told_off, "it may come back");

@@ -117,6 +117,14 @@ impl TestServer {
         Answer::of(self.http.get(format!("http://{}{path}", self.address))).await
     }
 
+    /// The sum of a metric's series that have this label; zero if there are none.
+    pub async fn metric(&self, name: &str, label: &str) -> u64 {
+        let text = self.page("/metrics").await.text;
+        let series = format!("{name}{{");
+        let lines = text.lines().filter(|line| line.starts_with(&series) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    }
+
     pub fn token(&self, user: &str) -> String {
         sign(&claims(user))
     }

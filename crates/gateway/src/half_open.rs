@@ -1,0 +1,139 @@
+//! Connections that have not asked for anything yet. Each takes a file, so there is a bound: beyond it the one that has
+//! waited longest is cut. Who means it asks within a round trip and is never the oldest for long; who only opens
+//! connections cuts its own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use crate::cut::Cut;
+
+/// Of all connections that came, those that may still be half open, the oldest first.
+pub(crate) struct HalfOpen {
+    most: usize,
+    waiting: Arc<AtomicUsize>,
+    queue: VecDeque<Arc<Newcomer>>,
+}
+
+/// A connection from its acceptance on. It counts until it asks for something, or ends.
+pub(crate) struct Newcomer {
+    pub(crate) cut: Cut,
+    waiting: Arc<AtomicUsize>,
+    asked: AtomicBool,
+}
+
+/// Held by who serves the connection.
+pub(crate) struct Serving(Arc<Newcomer>);
+
+impl HalfOpen {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most: most.max(1), waiting: Arc::default(), queue: VecDeque::new() }
+    }
+
+    /// Takes in a connection. Whether another one had to go for it.
+    pub(crate) fn enter(&mut self) -> (Serving, bool) {
+        let newcomer = Arc::new(Newcomer {
+            cut: Cut::default(),
+            waiting: self.waiting.clone(),
+            asked: AtomicBool::new(false),
+        });
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
+        self.queue.push_back(newcomer.clone());
+        let crowded = waiting > self.most && self.cut_oldest();
+        self.forget();
+        (Serving(newcomer), crowded)
+    }
+
+    fn cut_oldest(&mut self) -> bool {
+        while let Some(oldest) = self.queue.pop_front() {
+            if oldest.settle() {
+                oldest.cut.cut();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Lets go of those that wait no longer. Together they were pushed as often as they are looked at here.
+    fn forget(&mut self) {
+        while self.queue.front().is_some_and(|oldest| oldest.is_settled()) {
+            self.queue.pop_front();
+        }
+        if self.queue.len() > 2 * (self.waiting.load(Ordering::Relaxed) + self.most) {
+            self.queue.retain(|newcomer| !newcomer.is_settled());
+        }
+    }
+}
+
+impl Newcomer {
+    fn is_settled(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// It counts no longer. Whether it did until now.
+    fn settle(&self) -> bool {
+        let first = !self.asked.swap(true, Ordering::Relaxed);
+        if first {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        first
+    }
+
+    /// It has sent a request.
+    pub(crate) fn asks(&self) {
+        if !self.is_settled() {
+            self.settle();
+        }
+    }
+}
+
+impl Serving {
+    pub(crate) fn newcomer(&self) -> &Arc<Newcomer> {
+        &self.0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_cut(serving: &Serving) -> bool {
+        let context = std::task::Context::from_waker(std::task::Waker::noop());
+        serving.0.cut.poll(&context).is_ready()
+    }
+
+    #[test]
+    fn the_oldest_that_never_asked_goes_first() {
+        let mut half_open = HalfOpen::new(2);
+        let (first, _) = half_open.enter();
+        first.newcomer().asks();
+        let (second, _) = half_open.enter();
+        let (third, crowded) = half_open.enter();
+        assert!(!crowded);
+        let (fourth, crowded) = half_open.enter();
+        assert!(crowded);
+        let cut = [&first, &second, &third, &fourth].map(is_cut);
+        assert_eq!(cut, [false, true, false, false]);
+    }
+
+    #[test]
+    fn who_has_asked_or_gone_is_forgotten() {
+        let mut half_open = HalfOpen::new(4);
+        let (_silent, _) = half_open.enter();
+        for n in 0..10_000 {
+            let (serving, crowded) = half_open.enter();
+            if n % 2 == 0 {
+                serving.newcomer().asks();
+            }
+            drop(serving);
+            assert!(!crowded && half_open.queue.len() <= 11, "{}", half_open.queue.len());
+        }
+        assert_eq!(half_open.waiting.load(Ordering::Relaxed), 1);
+    }
+}
