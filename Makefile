@@ -9,8 +9,11 @@ TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 DATA_DIR ?= ./tidings-data
 # How long `make fuzz` spends on each target.
 FUZZ_SECONDS ?= 60
+# What `make soak` does, and for how long.
+SOAK_MINUTES ?= 60
+SOAK_CONNECTIONS ?= 10000000
 
-.PHONY: run test setup fmt lint bench soak fuzz vendor help
+.PHONY: run test setup fmt lint bench bench-micro soak fuzz vendor help
 
 run: ## Build an optimized server and start it with the playground, data in ./tidings-data
 	cargo build --release -p tidings-server --bin tidings
@@ -32,13 +35,16 @@ lint: ## Run the linters alone
 	cargo clippy --workspace --all-targets -- -D warnings
 	npm run --silent lint
 
-bench: ## Print latency, throughput and memory beside a floor and a peer
-	bench/run
+bench: ## Print latency, throughput and memory beside a floor and a peer (QUICK=1: only see that it works)
+	bench/run $(if $(QUICK),--quick)
 
-soak: ## Keep an optimized build busy for SOAK_MINUTES (60) and watch its memory
+bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
+	cargo bench --workspace --bench '*' -- $(NAME)
+
+soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched
 	scripts/setup
-	cargo build --release -p tidings-server --bin tidings
-	TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
+	bench/run soak --connections $(SOAK_CONNECTIONS) --minutes $(SOAK_MINUTES)
+	SOAK_MINUTES=$(SOAK_MINUTES) TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
 
 fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	scripts/fuzz $(FUZZ_SECONDS)
@@ -47,4 +53,4 @@ vendor: ## Copy the Socket.IO client of package-lock.json into the playground
 	scripts/vendor
 
 help: ## Show this list
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
