@@ -6,21 +6,46 @@
 //! own. The rules and the SQL of each noun are in the module that is named after it; [`ports`]
 //! ties them to the traits of the domain.
 
+mod accept;
+mod acknowledge;
 mod address;
+mod announcements;
 mod api_keys;
+mod audience;
 mod audit;
+mod books;
+mod change;
 mod connection;
 mod connections;
+mod dedupe;
 mod failure;
+mod idempotency;
+mod inboxes;
+mod items;
+mod lane;
+mod maintenance;
 mod memberships;
+mod messages;
 pub mod migrations;
+mod months;
+mod open;
+mod page;
 mod ports;
+mod prune;
+mod removal;
+mod retraction;
 mod retry;
+mod rev_at;
 mod revocations;
 mod rows;
+mod snapshot;
+mod sql;
 mod store;
+mod sync;
 mod tls;
+mod transition;
 mod users;
+mod watermark;
 
 pub use address::{Address, BadAddress};
 pub use store::{Options, PostgresStore, Stats, Timeouts};

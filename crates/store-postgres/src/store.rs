@@ -3,13 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Pool;
-use tidings_core::ports::{ChangeSink, StoreError};
+use tidings_core::{
+    ports::{ChangeSink, StoreError},
+    time::Timestamp,
+};
+use tokio::sync::oneshot;
 
 use crate::{
     address::Address,
     connection::{self, Connection, Use},
     failure::Result,
-    migrations,
+    lane::{Job, Lanes, Outcome, Step, Task, Tx, Weight},
+    migrations, months,
+    snapshot::Snapshot,
 };
 
 /// How the store is opened.
@@ -28,6 +34,10 @@ pub struct Options {
     pub application_name: String,
     /// Standbys that serve history and lists.
     pub replicas: Vec<Address>,
+    /// Keep months until all of them may go, and drop them whole: cheap, but some rows stay for
+    /// up to a month longer. Else retention goes row by row, and drops months only as a whole
+    /// if they are behind.
+    pub whole_months: bool,
     /// Hears of every committed change.
     pub sink: Arc<dyn ChangeSink>,
 }
@@ -44,6 +54,7 @@ impl Options {
             timeouts: Timeouts::default(),
             application_name: connection::APPLICATION.into(),
             replicas: Vec::new(),
+            whole_months: false,
             sink,
         }
     }
@@ -90,6 +101,8 @@ pub struct PostgresStore {
 struct Inner {
     readers: Pool,
     writers: Pool,
+    lanes: Lanes,
+    whole_months: bool,
 }
 
 impl PostgresStore {
@@ -99,15 +112,19 @@ impl PostgresStore {
     }
 
     async fn start(options: Options) -> Result<Self> {
-        let writing = options.lanes.max(1) + options.writers.max(1);
+        let writing = Lanes::connections(options.lanes) + options.writers.max(1);
         let pool = |usage, size| connection::pool(&options, &options.address, usage, size);
         let (readers, writers) = (pool(Use::Read, options.readers)?, pool(Use::Write, writing)?);
         migrations::check_usable(&*readers.get().await?).await?;
-        Ok(Self { inner: Arc::new(Inner { readers, writers }) })
+        months::make_all(&writers.get().await?, Timestamp::from_millis(i64::MAX)).await?;
+        let lanes = Lanes::start(&writers, options.lanes, options.queue, options.sink.clone());
+        let whole_months = options.whole_months;
+        Ok(Self { inner: Arc::new(Inner { readers, writers, lanes, whole_months }) })
     }
 
-    /// Refuses new work and lets go of the connections.
+    /// Refuses new work, carries out every write that waits, and lets go of the connections.
     pub async fn close(&self) {
+        self.inner.lanes.close().await;
         self.inner.writers.close();
         self.inner.readers.close();
     }
@@ -135,5 +152,51 @@ impl PostgresStore {
     /// Drops the connections that nobody uses.
     pub(crate) fn forget_writers(&self) {
         self.inner.writers.retain(|_, _| false);
+    }
+
+    pub(crate) fn lanes(&self) -> &Lanes {
+        &self.inner.lanes
+    }
+
+    pub(crate) fn whole_months(&self) -> bool {
+        self.inner.whole_months
+    }
+
+    /// A transaction on the primary that only reads, for more than one statement.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::begin(self.reader().await?))
+    }
+
+    /// Has `work` carried out in a transaction of its own, in the lane of `route`; returns once
+    /// it is committed. From the first poll on it will be done, whether or not anybody waits.
+    pub(crate) async fn write<T, F>(
+        &self,
+        route: &str,
+        weight: Weight,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Tx) -> Step<'a, T> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work);
+        self.inner.lanes.enqueue(route, weight, Job::Alone(Box::new(task)))?;
+        Self::answer(answer).await
+    }
+
+    /// The same in the lane of upkeep, for a work on up to `rows` rows.
+    pub(crate) async fn upkeep<T, F>(&self, rows: usize, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'a> Fn(&'a mut Tx) -> Step<'a, T> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work);
+        let weight = Weight { rows, bytes: 256 };
+        self.inner.lanes.enqueue_upkeep(weight, Job::Alone(Box::new(task)))?;
+        Self::answer(answer).await
+    }
+
+    pub(crate) async fn answer<T>(answer: oneshot::Receiver<Outcome<T>>) -> Result<T, StoreError> {
+        answer.await.map_err(|_| StoreError::Unavailable("the lane is gone".into()))?
     }
 }

@@ -1,0 +1,132 @@
+//! Inboxes: accept, change, read.
+
+use async_trait::async_trait;
+use tidings_core::{
+    idempotency::IdempotencyClaim,
+    ids::{DeviceId, NotificationId, Rev, UserId},
+    inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
+    notification::Notification,
+    ports::{Accept, AcceptOutcome, Inboxes, StoreError},
+    time::Timestamp,
+};
+
+use crate::{
+    PostgresStore, accept, acknowledge, change, idempotency, inboxes,
+    lane::{Job, Task, Weight},
+    messages, open, page, rev_at, sync, watermark,
+};
+
+#[async_trait]
+impl Inboxes for PostgresStore {
+    async fn accept(&self, request: Accept) -> Result<AcceptOutcome, StoreError> {
+        let request = accept::Request::new(request)?;
+        let (weight, route) = (request.weight(), request.route().to_owned());
+        let (task, answer) = Task::new(request);
+        self.lanes().enqueue(&route, weight, Job::Accept(task))?;
+        Self::answer(answer).await
+    }
+
+    async fn replay(
+        &self,
+        claim: &IdempotencyClaim,
+        now: Timestamp,
+    ) -> Result<Option<AcceptOutcome>, StoreError> {
+        let conn = self.reader().await?;
+        Ok(idempotency::outcome(&conn, claim, now).await?)
+    }
+
+    async fn change(
+        &self,
+        user: &UserId,
+        op: InboxOp,
+        now: Timestamp,
+    ) -> Result<OpOutcome, StoreError> {
+        let user = user.clone();
+        let route = user.clone();
+        let weight = change::weight(&op);
+        let (InboxOp::ReadAll { up_to } | InboxOp::Clear { up_to }) = op else {
+            let (task, answer) = Task::new(change::Request { user, op, now });
+            self.lanes().enqueue(route.as_str(), weight, Job::Change(task))?;
+            return Self::answer(answer).await;
+        };
+        let reads = matches!(op, InboxOp::ReadAll { .. });
+        self.write(route.as_str(), weight, move |tx| {
+            let user = user.clone();
+            Box::pin(async move {
+                match reads {
+                    true => watermark::read_all(tx, &user, up_to, now).await,
+                    false => watermark::clear(tx, &user, up_to, now).await,
+                }
+            })
+        })
+        .await
+    }
+
+    async fn acknowledge(
+        &self,
+        user: &UserId,
+        device: Option<&DeviceId>,
+        up_to: Rev,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let conn = self.reader().await?;
+        if !acknowledge::is_news(&conn, user, device, up_to).await? {
+            return Ok(());
+        }
+        drop(conn);
+        let request =
+            acknowledge::Request { user: user.clone(), device: device.cloned(), up_to, now };
+        let (task, answer) = Task::new(request);
+        let weight = Weight { rows: 1, bytes: 256 };
+        self.lanes().enqueue(user.as_str(), weight, Job::Acknowledge(task))?;
+        Self::answer(answer).await
+    }
+
+    async fn state(&self, user: &UserId) -> Result<InboxState, StoreError> {
+        Ok(inboxes::state(&self.reader().await?, user).await?)
+    }
+
+    async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let states = inboxes::states(&snapshot, users).await?;
+        snapshot.end().await?;
+        Ok(states)
+    }
+
+    async fn notification(
+        &self,
+        user: &UserId,
+        id: NotificationId,
+    ) -> Result<Option<Notification>, StoreError> {
+        Ok(messages::notification(&self.reader().await?, user, id).await?)
+    }
+
+    async fn exists(&self, id: NotificationId) -> Result<bool, StoreError> {
+        Ok(messages::exists(&self.reader().await?, id).await?)
+    }
+
+    async fn page(&self, query: PageQuery) -> Result<Page, StoreError> {
+        Ok(page::page(self.snapshot().await?, &query).await?)
+    }
+
+    async fn sync(&self, user: &UserId, since: Rev, limit: usize) -> Result<Sync, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let sync = sync::sync(&snapshot, user, since, limit).await?;
+        snapshot.end().await?;
+        Ok(sync)
+    }
+
+    async fn rev_at(&self, user: &UserId, at: Timestamp) -> Result<Rev, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let rev = rev_at::rev_at(&snapshot, user, at).await?;
+        snapshot.end().await?;
+        Ok(rev)
+    }
+
+    async fn open(&self, user: &UserId, from: OpenFrom) -> Result<Opening, StoreError> {
+        let snapshot = self.snapshot().await?;
+        let opening = open::open(&snapshot, user, from).await?;
+        snapshot.end().await?;
+        Ok(opening)
+    }
+}

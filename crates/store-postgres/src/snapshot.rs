@@ -1,0 +1,52 @@
+//! Reads in one snapshot of the database.
+
+use std::ops::Deref;
+
+use futures_util::FutureExt as _;
+
+use crate::{connection::Connection, failure::Result};
+
+/// What a list of an inbox shows comes from walks of an index in its order. The planner, who
+/// plans once for all inboxes, cannot tell one of a million items from one of ten: it might
+/// rather fetch them all and sort. Here it may not.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+
+/// A connection inside a transaction that only reads.
+pub(crate) struct Snapshot {
+    conn: Connection,
+    open: bool,
+}
+
+impl Snapshot {
+    /// The snapshot is taken by the first statement. Sent, but not waited for: if it fails, so
+    /// does that statement.
+    pub(crate) fn begin(conn: Connection) -> Self {
+        // The first poll sends it; what it answers is answered again by what follows.
+        let _ = conn.batch_execute(BEGIN).now_or_never();
+        Self { conn, open: true }
+    }
+
+    pub(crate) async fn end(mut self) -> Result<()> {
+        self.conn.batch_execute("COMMIT").await?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Deref for Snapshot {
+    type Target = Connection;
+    fn deref(&self) -> &Connection {
+        &self.conn
+    }
+}
+
+impl Drop for Snapshot {
+    /// A caller that went away must not leave its transaction to the next one.
+    fn drop(&mut self) {
+        if self.open {
+            let _ = self.conn.batch_execute("ROLLBACK").now_or_never();
+        }
+    }
+}
