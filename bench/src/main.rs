@@ -34,8 +34,9 @@ use options::{Options, Plan, Role, Scenario};
 use process::{Stage, WorkDir};
 use results::Results;
 
-/// Files that a server opens beside its connections; see `limits.connections`.
-const SERVER_FILES: usize = 512;
+/// Files that a server opens beside its connections, those included that have not asked for anything yet; see
+/// `limits.connections`.
+const SERVER_FILES: usize = 1_512;
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();

@@ -23,6 +23,11 @@ impl Cut {
         self.0.waker.wake();
     }
 
+    /// Has who serves the connection look again.
+    pub(crate) fn wake(&self) {
+        self.0.waker.wake();
+    }
+
     /// Ready once it was cut.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         self.0.waker.register(cx.waker());

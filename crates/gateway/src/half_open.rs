@@ -1,10 +1,12 @@
 //! Connections that have not asked for anything yet. Each takes a file, so there is a bound: beyond it the one that has
 //! waited longest is cut. Who means it asks within a round trip and is never the oldest for long; who only opens
-//! connections cuts its own.
+//! connections cuts its own. After a stall of ours many come at once whose requests lie unread: those are read first, and
+//! who has asked is spared.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use crate::cut::Cut;
 
@@ -15,10 +17,11 @@ pub(crate) struct HalfOpen {
     queue: VecDeque<Arc<Newcomer>>,
 }
 
-/// A connection from its acceptance on. It counts until it asks for something, or ends.
+/// A connection from its acceptance on. It counts until it asks for something, is cut, or ends.
 pub(crate) struct Newcomer {
     pub(crate) cut: Cut,
     waiting: Arc<AtomicUsize>,
+    counts: AtomicBool,
     asked: AtomicBool,
 }
 
@@ -35,6 +38,7 @@ impl HalfOpen {
         let newcomer = Arc::new(Newcomer {
             cut: Cut::default(),
             waiting: self.waiting.clone(),
+            counts: AtomicBool::new(true),
             asked: AtomicBool::new(false),
         });
         let waiting = self.waiting.fetch_add(1, Ordering::Relaxed) + 1;
@@ -47,7 +51,7 @@ impl HalfOpen {
     fn cut_oldest(&mut self) -> bool {
         while let Some(oldest) = self.queue.pop_front() {
             if oldest.settle() {
-                oldest.cut.cut();
+                oldest.cut.wake();
                 return true;
             }
         }
@@ -67,23 +71,30 @@ impl HalfOpen {
 
 impl Newcomer {
     fn is_settled(&self) -> bool {
-        self.asked.load(Ordering::Relaxed)
+        !self.counts.load(Ordering::Relaxed)
     }
 
     /// It counts no longer. Whether it did until now.
     fn settle(&self) -> bool {
-        let first = !self.asked.swap(true, Ordering::Relaxed);
-        if first {
+        let counted = self.counts.swap(false, Ordering::Relaxed);
+        if counted {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
-        first
+        counted
     }
 
     /// It has sent a request.
     pub(crate) fn asks(&self) {
-        if !self.is_settled() {
+        if !self.asked.swap(true, Ordering::Relaxed) {
             self.settle();
         }
+    }
+
+    /// Ready when it has to go. To be asked after all that has come was read.
+    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Poll<()> {
+        let cut = self.cut.poll(cx);
+        let too_late = self.is_settled() && !self.asked.load(Ordering::Relaxed);
+        if too_late { Poll::Ready(()) } else { cut }
     }
 }
 
@@ -104,8 +115,8 @@ mod tests {
     use super::*;
 
     fn is_cut(serving: &Serving) -> bool {
-        let context = std::task::Context::from_waker(std::task::Waker::noop());
-        serving.0.cut.poll(&context).is_ready()
+        let context = Context::from_waker(std::task::Waker::noop());
+        serving.0.poll_cut(&context).is_ready()
     }
 
     #[test]
@@ -120,6 +131,9 @@ mod tests {
         assert!(crowded);
         let cut = [&first, &second, &third, &fourth].map(is_cut);
         assert_eq!(cut, [false, true, false, false]);
+        // Its request lay there unread.
+        second.newcomer().asks();
+        assert!(!is_cut(&second));
     }
 
     #[test]
@@ -132,7 +146,7 @@ mod tests {
                 serving.newcomer().asks();
             }
             drop(serving);
-            assert!(!crowded && half_open.queue.len() <= 11, "{}", half_open.queue.len());
+            assert!(!crowded && half_open.queue.len() <= 12, "{}", half_open.queue.len());
         }
         assert_eq!(half_open.waiting.load(Ordering::Relaxed), 1);
     }

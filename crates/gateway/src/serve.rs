@@ -186,11 +186,12 @@ async fn secure<S, B>(
 {
     // In a box of its own: what a handshake needs is not kept by the connection.
     let handshake = Box::pin(tls.accept(stream, client.peer.ip()));
-    let cut = client.serving.newcomer().cut.clone();
+    let newcomer = client.serving.newcomer().clone();
     let accepted = tokio::select! {
+        biased;
         accepted = handshake => accepted,
         _ = client.stopping.changed() => return,
-        () = poll_fn(|cx| cut.poll(cx)) => return,
+        () = poll_fn(|cx| newcomer.poll_cut(cx)) => return,
     };
     match accepted {
         Ok(stream) => connection(stream, client, gateway, fallback).await,
@@ -218,7 +219,7 @@ where
         .header_read_timeout(config.header_read_timeout)
         .max_buf_size(config.max_header_bytes.max(8192));
     let Client { peer, serving, mut stopping } = client;
-    let (cut, newcomer) = (serving.newcomer().cut.clone(), serving.newcomer().clone());
+    let newcomer = serving.newcomer().clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         newcomer.asks();
         let (gateway, fallback) = (gateway.clone(), fallback.clone());
@@ -237,10 +238,10 @@ where
             stopped = true;
             served.as_mut().graceful_shutdown();
         }
-        if cut.poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
+        match served.as_mut().poll(cx) {
+            Poll::Pending => serving.newcomer().poll_cut(cx).map(Ok),
+            ready => ready,
         }
-        served.as_mut().poll(cx)
     });
     if let Err(error) = outcome.await {
         tracing::debug!(%error, "connection ended");
