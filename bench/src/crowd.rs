@@ -6,8 +6,8 @@ use std::{
 };
 
 use tidings_load::{
-    Clock, Engine, Flow, Hellos, Join, Ledger, Load, Opened, Pace, Request, Role, Rush, Tally,
-    Template, Tokens, Via,
+    Churn, Clock, Engine, Flow, Hellos, Join, Ledger, Load, Opened, Pace, Request, Role, Rush,
+    Tally, Template, Tokens, Via,
 };
 
 use crate::{process::Server, token::SECRET};
@@ -20,6 +20,8 @@ const GRACE: Duration = Duration::from_secs(10);
 const ABREAST: usize = 200;
 /// Most connections of any scenario.
 pub const MOST: usize = 20_000;
+/// Local ports that are needed within a minute: who comes and goes leaves one behind for so long.
+const PORTS: usize = 12 * MOST;
 /// Everybody is in it.
 pub const ROOM: &str = "bench:all";
 /// About 200 bytes, with the mark and its WebSocket header.
@@ -74,7 +76,7 @@ impl Crowd {
     /// Nobody yet, with other names.
     pub fn named(server: &Server, in_room: bool, user: &str) -> anyhow::Result<Self> {
         let target = server.target();
-        let sources = target.sources(MOST * 4);
+        let sources = target.sources(PORTS);
         let engine = Engine::new(target.clone(), sources, Clock::start(), ledger())?;
         let joins = in_room.then(|| Join::new("room:join", "{room}"));
         let mut hellos = Hellos {
@@ -155,16 +157,30 @@ impl Crowd {
         Flow { pace, via: Via::Http(request) }
     }
 
+    /// Has others come, so many a second, and leave as soon as they are in.
+    pub fn pass(&mut self, rate: f64, seconds: f64) -> anyhow::Result<Tally> {
+        self.send_while(&[], Some(rate), seconds)
+    }
+
+    fn churn(&self, rate: f64) -> Churn {
+        let hellos = Hellos { user: Template::new("passer-{n}"), ..self.hellos.clone() };
+        Churn { rate, hellos, numbers: 0..MOST }
+    }
+
     /// Sends for so long; fails if a message was lost, doubled or reordered.
     pub fn send(&mut self, flows: &[(To, Pace)], seconds: f64) -> anyhow::Result<Tally> {
-        let mut load = Load {
-            broadcast: None,
-            unicast: None,
-            churn: None,
-            duration: Duration::from_secs_f64(seconds),
-            grace: GRACE,
-            sends: true,
-        };
+        self.send_while(flows, None, seconds)
+    }
+
+    /// The same while others come and go, so many a second.
+    pub fn send_while(
+        &mut self,
+        flows: &[(To, Pace)],
+        churn: Option<f64>,
+        seconds: f64,
+    ) -> anyhow::Result<Tally> {
+        let mut load = nothing(seconds);
+        load.churn = churn.map(|rate| self.churn(rate));
         for (to, pace) in flows {
             let flow = Some(self.flow(*to, *pace));
             if *to == To::All {
@@ -175,6 +191,18 @@ impl Crowd {
         }
         self.engine.prepare(load.streams(0));
         Ok(self.engine.run(&load)?)
+    }
+}
+
+/// What happens when nobody sends and nobody comes.
+fn nothing(seconds: f64) -> Load {
+    Load {
+        broadcast: None,
+        unicast: None,
+        churn: None,
+        duration: Duration::from_secs_f64(seconds),
+        grace: GRACE,
+        sends: true,
     }
 }
 

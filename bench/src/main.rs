@@ -12,10 +12,12 @@ mod floor;
 mod gateway;
 mod machine;
 mod options;
+mod pollers;
 mod process;
 mod report;
 mod results;
 mod scenario;
+mod soak;
 mod stats;
 mod token;
 
@@ -45,7 +47,7 @@ fn main() -> anyhow::Result<()> {
             return floor::fan_out(*members, *bytes, ready_file);
         }
         Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
-        None => {}
+        Some(Role::Soak { .. }) | None => {}
     }
     std::thread::spawn(stop_on_signal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -77,6 +79,9 @@ fn stop_on_signal() -> anyhow::Result<()> {
 async fn run(options: &Options) -> anyhow::Result<()> {
     let plan = options.plan();
     let stage = stage(options, &plan)?;
+    if let Some(Role::Soak { connections, minutes }) = options.role {
+        return soak::soak(&stage, connections, minutes).await;
+    }
     let sizes = Sizes::new(options.quick, machine::open_files());
     let head = headline(options, &stage);
     print!("{head}");
@@ -113,6 +118,8 @@ async fn measure(
         Scenario::Memory => gateway::idle(stage, sizes).await,
         Scenario::Unicast => gateway::unicast(stage, sizes).await,
         Scenario::Latency => gateway::latency(stage, sizes).await,
+        Scenario::Polling => gateway::polling(stage, sizes).await,
+        Scenario::Mix => gateway::mix(stage, sizes).await,
         Scenario::Fair => gateway::fair(stage, sizes).await,
         Scenario::Threads => gateway::threads(stage, sizes).await,
         Scenario::Announce => scenario::announce(stage, plan).await.map(Measured::from),

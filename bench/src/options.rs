@@ -42,6 +42,8 @@ pub enum Scenario {
     Memory,
     Unicast,
     Latency,
+    Polling,
+    Mix,
     Fair,
     Threads,
     Announce,
@@ -51,12 +53,14 @@ pub enum Scenario {
 }
 
 impl Scenario {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Fanout,
         Self::Connect,
         Self::Memory,
         Self::Unicast,
         Self::Latency,
+        Self::Polling,
+        Self::Mix,
         Self::Fair,
         Self::Threads,
         Self::Announce,
@@ -68,6 +72,14 @@ impl Scenario {
 
 #[derive(Subcommand)]
 pub enum Role {
+    /// Clients come and go for a long time; fails if the server's memory or files grow
+    Soak {
+        /// How many come and go
+        #[arg(long, default_value_t = 10_000_000)]
+        connections: u64,
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+    },
     /// The bare loop: a server that does nothing but write
     #[command(hide = true)]
     Bare {

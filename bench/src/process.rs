@@ -244,6 +244,12 @@ impl Server {
         Ok(kb.context("no VmRSS")? * 1024.0)
     }
 
+    /// Files that it has open.
+    pub fn files(&self) -> anyhow::Result<usize> {
+        let pid = self.child.id().with_context(|| format!("{} has ended", self.name))?;
+        Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
+    }
+
     /// Ends it and waits until it is gone, so that it disturbs nobody after it.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;

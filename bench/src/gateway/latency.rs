@@ -4,6 +4,7 @@ use tidings_load::Pace;
 
 use super::{Contender, Grid, Measured, Sizes};
 use crate::{
+    chart,
     crowd::{Crowd, To, faults},
     process::{Server, Stage},
 };
@@ -38,7 +39,24 @@ pub async fn latency(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
     }
     let data = serde_json::json!([all.data(), inbox.data()]);
     let sections = vec![all.section(), inbox.section()];
-    Ok(Measured { sections, data, pictures: Vec::new() })
+    let pictures = vec![
+        ("latency-all".to_owned(), picture(&all)),
+        ("latency-inbox".to_owned(), picture(&inbox)),
+    ];
+    Ok(Measured { sections, data, pictures })
+}
+
+/// The percentiles; the processor's share is another unit.
+fn picture(grid: &Grid) -> String {
+    let is_time = |at: &usize| at % 4 != 3;
+    let times = |cells: &[f64]| -> Vec<f64> {
+        cells.iter().enumerate().filter(|(at, _)| is_time(at)).map(|(_, cell)| *cell).collect()
+    };
+    let columns = grid.columns.iter().enumerate().filter(|(at, _)| is_time(at));
+    let columns: Vec<String> = columns.map(|(_, name)| name.clone()).collect();
+    let rows: Vec<_> =
+        grid.medians().iter().map(|(name, cells)| (name.clone(), times(cells))).collect();
+    chart::bars(&format!("{}, ms", grid.title), &columns, &rows)
 }
 
 fn measure(server: &Server, sizes: &Sizes, to: To) -> anyhow::Result<(Vec<f64>, Vec<String>)> {

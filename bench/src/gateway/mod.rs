@@ -6,6 +6,8 @@ mod fanout;
 mod grid;
 mod idle;
 mod latency;
+mod mix;
+mod polling;
 mod threads;
 mod unicast;
 
@@ -15,6 +17,8 @@ pub use fanout::fanout;
 pub use grid::Grid;
 pub use idle::idle;
 pub use latency::latency;
+pub use mix::mix;
+pub use polling::polling;
 pub use threads::threads;
 pub use unicast::unicast;
 

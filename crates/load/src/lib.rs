@@ -35,6 +35,7 @@ pub use emit::Emit;
 pub use engine::{Engine, Rush};
 pub use files::raise_limit;
 pub use hello::{Hellos, Join, Tokens};
+pub use http::{Answer, Broken, answer};
 pub use ledger::Ledger;
 pub use mark::Mark;
 pub use measure::{Outcome, Plan, measure};
