@@ -29,6 +29,8 @@ const EVENT: &str = r#"{"type":"bench","data":{"mark":"{mark}","fill":"{fill}"}}
 const FILL: usize = 136;
 const NOTIFICATION: &str = r#"{"to":"{user}","type":"like","actorId":"bob","entityType":"post","entityId":"post-1","message":"{mark}","data":{"postId":"post-1","url":"/posts/1"}}"#;
 
+const ANNOUNCEMENT: &str = r#"{"to":{"all":true},"type":"like","actorId":"bob","message":"Bob liked it","data":{"mark":"{mark}","url":"/posts/1"}}"#;
+
 /// The crowds there are: a measurement holds its thread, so who wants it to end has to tell them.
 static LEDGERS: Mutex<Vec<Weak<Ledger>>> = Mutex::new(Vec::new());
 
@@ -65,6 +67,8 @@ pub enum To {
     One,
     /// The inbox of one user, which is stored.
     Inbox,
+    /// An announcement: the inboxes of all.
+    Users,
 }
 
 impl Crowd {
@@ -95,6 +99,15 @@ impl Crowd {
         }
         let users = Arc::new((0..MOST).map(|number| hellos.user(number)).collect());
         Ok(Self { engine, hellos, users, key: server.key.clone(), count: 0 })
+    }
+
+    /// Nobody yet; they will join this room, which their tokens open.
+    pub fn in_room(server: &Server, room: &str) -> anyhow::Result<Self> {
+        let mut crowd = Self::new(server, true)?;
+        let claims = [("rooms".to_owned(), serde_json::json!([room]))].into_iter().collect();
+        crowd.hellos.tokens = Tokens::Sign { secret: SECRET.to_owned(), claims };
+        room.clone_into(&mut crowd.hellos.room);
+        Ok(crowd)
     }
 
     /// What CONNECT carries.
@@ -135,6 +148,7 @@ impl Crowd {
             To::All => ("/api/v1/rooms/{room}/events", EVENT),
             To::One => ("/api/v1/rooms/user:{user}/events", EVENT),
             To::Inbox => ("/api/v1/notifications", NOTIFICATION),
+            To::Users => ("/api/v1/notifications", ANNOUNCEMENT),
         };
         let users = self.users.iter().take(self.count).cloned().collect();
         // In a closed loop every message may be on a connection of its own.
@@ -148,7 +162,7 @@ impl Crowd {
             path: Template::new(path),
             headers: if self.key.is_empty() { String::new() } else { authorization },
             body: Template::new(body),
-            room: ROOM.to_owned(),
+            room: self.hellos.room.clone(),
             fill: "x".repeat(FILL),
             users: Arc::new(users),
             connections,
@@ -183,7 +197,7 @@ impl Crowd {
         load.churn = churn.map(|rate| self.churn(rate));
         for (to, pace) in flows {
             let flow = Some(self.flow(*to, *pace));
-            if *to == To::All {
+            if matches!(to, To::All | To::Users) {
                 load.broadcast = flow
             } else {
                 load.unicast = flow

@@ -6,10 +6,10 @@
 
 mod bare;
 mod chart;
-mod client;
 mod crowd;
 mod floor;
 mod gateway;
+mod http;
 mod machine;
 mod options;
 mod pollers;
@@ -43,9 +43,6 @@ const SERVER_FILES: usize = 1_512;
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     match &options.role {
-        Some(Role::Floor { members, bytes, ready_file }) => {
-            return floor::fan_out(*members, *bytes, ready_file);
-        }
         Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
         Some(Role::Soak { .. }) | None => {}
     }
@@ -122,10 +119,10 @@ async fn measure(
         Scenario::Mix => gateway::mix(stage, sizes).await,
         Scenario::Fair => gateway::fair(stage, sizes).await,
         Scenario::Threads => gateway::threads(stage, sizes).await,
-        Scenario::Announce => scenario::announce(stage, plan).await.map(Measured::from),
-        Scenario::Steady => scenario::steady(stage, plan).await.map(Measured::from),
+        Scenario::Announce => scenario::announce(stage, plan).await,
+        Scenario::Steady => scenario::steady(stage, plan).await,
         Scenario::Accept => scenario::accept(stage, plan).await.map(Measured::from),
-        Scenario::Room => scenario::room(stage, plan).await.map(Measured::from),
+        Scenario::Room => scenario::room(stage, plan).await,
     }
 }
 

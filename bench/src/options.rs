@@ -89,16 +89,6 @@ pub enum Role {
         #[arg(long)]
         ready_file: PathBuf,
     },
-    /// The floor of fan-out: writes one frame to each of its sockets when told to
-    #[command(hide = true)]
-    Floor {
-        #[arg(long)]
-        members: usize,
-        #[arg(long)]
-        bytes: usize,
-        #[arg(long)]
-        ready_file: PathBuf,
-    },
 }
 
 /// How much is done of everything.

@@ -11,13 +11,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
     sync::Semaphore,
     task::{JoinSet, LocalSet},
 };
 
-use crate::token;
+use crate::{http::Http, token};
 
 /// Clients that come in at a time.
 const ABREAST: usize = 100;
@@ -119,18 +117,16 @@ async fn serve(
 }
 
 struct Poller {
-    stream: TcpStream,
+    http: Http,
     host: String,
     path: String,
-    rest: Vec<u8>,
 }
 
 impl Poller {
     async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
+        let http = Http::connect(address).await?;
         let path = "/socket.io/?EIO=4&transport=polling".to_owned();
-        let mut this = Self { stream, host: address.to_string(), path, rest: Vec::new() };
+        let mut this = Self { http, host: address.to_string(), path };
         let open = this.poll().await?;
         let open: serde_json::Value =
             serde_json::from_str(open.strip_prefix('0').unwrap_or_default())?;
@@ -164,18 +160,9 @@ impl Poller {
     }
 
     async fn ask(&mut self, request: &str) -> anyhow::Result<String> {
-        self.stream.write_all(request.as_bytes()).await?;
-        loop {
-            let answer =
-                tidings_load::answer(&self.rest).map_err(|_| anyhow::anyhow!("no HTTP"))?;
-            if let Some(answer) = answer {
-                let body = String::from_utf8_lossy(answer.body).into_owned();
-                ensure!(answer.status == 200, "answered {}: {body}", answer.status);
-                let length = answer.length;
-                self.rest.drain(..length);
-                return Ok(body);
-            }
-            ensure!(self.stream.read_buf(&mut self.rest).await? > 0, "the server closed");
-        }
+        let answer = self.http.ask(request).await?;
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        ensure!(answer.status == 200, "answered {}: {body}", answer.status);
+        Ok(body)
     }
 }

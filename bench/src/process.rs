@@ -14,7 +14,7 @@ use anyhow::{Context as _, bail, ensure};
 use tidings_load::Target;
 use tokio::process::{Child, Command};
 
-use crate::{client::Door, machine, token::SECRET};
+use crate::{machine, token::SECRET};
 
 /// Longest that a server may take to start.
 const START: Duration = Duration::from_secs(30);
@@ -146,16 +146,6 @@ impl Stage {
         let server = start(name, command, dir).await?;
         Ok(Server { is_bare: true, ..server })
     }
-
-    /// A loop that writes a frame of `bytes` to each of `members` sockets.
-    pub async fn floor(&self, members: usize, bytes: usize) -> anyhow::Result<Server> {
-        let dir = self.fresh_dir("floor")?;
-        let this = std::env::current_exe()?;
-        let mut command = self.command(&this, &dir)?;
-        command.args(["floor", "--ready-file", "ready", "--members"]).arg(members.to_string());
-        command.arg("--bytes").arg(bytes.to_string());
-        start("bare write loop", command, dir).await
-    }
 }
 
 /// A kind of room that everybody may join, as large as the crowd, where nobody is told of the others.
@@ -194,10 +184,6 @@ async fn start(name: &'static str, mut command: Command, dir: PathBuf) -> anyhow
 }
 
 impl Server {
-    pub fn door(&self) -> Door {
-        Door::SocketIo(self.address)
-    }
-
     pub fn target(&self) -> Target {
         Target::at(self.address, self.address.to_string())
     }

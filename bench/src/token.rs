@@ -8,10 +8,6 @@ pub const SECRET: &str = "a secret of the benchmark, on loopback only";
 /// Long after every run.
 const EXPIRY: u64 = 4_000_000_000;
 
-pub fn sign(user: &str) -> anyhow::Result<String> {
-    signed(&serde_json::json!({ "sub": user, "exp": EXPIRY }))
-}
-
 /// For a user who may join a room.
 pub fn sign_for_room(user: &str, room: &str) -> anyhow::Result<String> {
     signed(&serde_json::json!({ "sub": user, "exp": EXPIRY, "rooms": [room] }))

@@ -1,50 +1,30 @@
 //! One room with thousands in it, where people come and go and things happen.
 
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use anyhow::ensure;
+use tidings_load::Pace;
 
-use super::{row, users};
 use crate::{
-    client::{Crowd, Pool, Traffic},
+    crowd::{Crowd, To, faults},
+    gateway::{Grid, Measured},
     options::Plan,
     process::{Server, Stage},
-    report::{Section, Table, figure, ratio},
-    stats::Samples,
 };
 
 const ROOM: &str = "post:bench";
-/// Of so many members one joins each second, and one leaves: 50 of 5,000.
+/// Of so many members one comes each second, and goes again: 50 for 5,000.
 const MEMBERS_PER_MOVE: usize = 100;
 /// Events a second.
-const EVENTS: u32 = 20;
+const EVENTS: f64 = 20.0;
 /// Until everybody has been told of everybody.
 const SETTLE: Duration = Duration::from_secs(3);
-/// Longest that joining may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Outcome {
-    members: usize,
-    seconds: f64,
-    traffic: Traffic,
-    posted: usize,
-    latency: Samples,
-    cpu: f64,
-    rss: f64,
-}
-
-pub async fn room(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
+pub async fn room(stage: &Stage, plan: &Plan) -> anyhow::Result<Measured> {
     let columns = [
-        "members",
         "presence/s",
         "… each",
         "events/s",
-        "… each",
-        "all/s",
-        "… each",
+        "… each ",
         "MB/s",
         "event p50, ms",
         "p95",
@@ -53,129 +33,66 @@ pub async fn room(stage: &Stage, plan: &Plan) -> anyhow::Result<Section> {
         "RSS, MB",
         "told one by one, presence/s",
     ];
-    let mut table = Table::new(&columns);
-    let mut outcomes = Vec::new();
-    for members in [plan.room_members / 4, plan.room_members / 2, plan.room_members] {
-        let server = stage.tidings().await?;
-        let outcome = measure(&server, members, plan).await?;
-        server.stop().await?;
-        table.row(outcome.row());
-        outcomes.push(outcome);
-    }
-    if let (Some(few), Some(many)) = (outcomes.first(), outcomes.last()) {
-        let pairs = many.figures().into_iter().zip(few.figures());
-        let ratios = pairs.map(|(many, few)| ratio(many, few));
-        let times = many.members as f64 / few.members as f64;
-        table.row(std::iter::once(format!("last ÷ first ({times:.0}× members)")).chain(ratios));
-    }
-    let notes = vec![
-        format!(
-            "WebSockets with a token of a user each, all in one room. For {} s a hundredth of them joins and as many leave a second, and the application sends {EVENTS} events a second; counted is what the clients received.",
-            plan.room_seconds
-        ),
-        "What each member gets stays the same, so that all grows with the members. If each joining and leaving were told to each, presence alone would grow with their square: the last column.".into(),
-        "Events: from the POST to the receipt, of every 16th client. CPU is the server's share of its core, RSS what the process held in the end.".into(),
-    ];
     let moves = moves(plan.room_members);
-    let title =
-        format!("A room of {}, where {moves} a second come and {moves} go", plan.room_members);
-    Ok(Section { title, table, notes })
-}
-
-/// Joins a second, and as many leaves.
-fn moves(members: usize) -> u32 {
-    u32::try_from(members / MEMBERS_PER_MOVE).unwrap_or(u32::MAX).max(1)
-}
-
-async fn measure(server: &Server, members: usize, plan: &Plan) -> anyhow::Result<Outcome> {
-    let names = users("member", members);
-    let crowd = Crowd::gather_in(server.door(), &names, ROOM).await?;
-    crowd.board.wait_joined(members, PATIENCE).await;
-    let joined = crowd.board.traffic().joined;
-    ensure!(joined == members as u64, "{joined} of {members} joined");
-    tokio::time::sleep(SETTLE).await;
-    let pool =
-        Rc::new(Pool::at(server.address, &server.key, &format!("/api/v1/rooms/{ROOM}/events")));
-    let (before, cpu, start) = (crowd.board.traffic(), server.cpu()?, Instant::now());
-    let seconds = Duration::from_secs(plan.room_seconds);
-    let (posted, ()) = tokio::join!(speak(&crowd, &pool, seconds), stir(&crowd, members, seconds));
-    let took = start.elapsed().as_secs_f64();
-    Ok(Outcome {
-        members,
-        seconds: took,
-        traffic: crowd.board.traffic().since(&before),
-        posted: posted?,
-        latency: crowd.board.take_event_latency(),
-        cpu: (server.cpu()? - cpu) / took * 100.0,
-        rss: server.rss()? / f64::from(1 << 20),
-    })
-}
-
-/// The application speaks, at fixed times. Gives how many events were accepted.
-async fn speak(crowd: &Crowd, pool: &Rc<Pool>, seconds: Duration) -> anyhow::Result<usize> {
-    let (every, start) = (Duration::from_secs(1) / EVENTS, Instant::now());
-    let mut posts = tokio::task::JoinSet::new();
-    let total = u32::try_from(seconds.as_secs())? * EVENTS;
-    for number in 0..total {
-        tokio::time::sleep_until((start + every * number).into()).await;
-        let body = format!(
-            r##"{{"type":"task:update","data":{{"taskId":"T01","message":"bench #{number}","oldStatus":"todo","newStatus":"review"}}}}"##
-        );
-        crowd.board.event_sent(Instant::now());
-        let pool = Rc::clone(pool);
-        posts.spawn_local(async move { pool.post(&body).await.is_ok_and(|a| a.status == 202) });
-    }
-    let mut accepted = 0;
-    while let Some(done) = posts.join_next().await {
-        accepted += usize::from(done?);
-    }
-    Ok(accepted)
-}
-
-/// At fixed times the next member leaves, and joins again a second later: each moves once
-/// before anybody does again.
-async fn stir(crowd: &Crowd, members: usize, seconds: Duration) {
-    let (every, start) = (Duration::from_secs(1) / moves(members), Instant::now());
-    let away = moves(members) as usize;
-    for turn in 0.. {
-        let at = start + every * turn;
-        if at - start >= seconds {
-            return;
+    let mut grid = Grid::new(
+        format!("A room of {}, where {moves} a second come and go", plan.room_members),
+        columns.map(str::to_owned).to_vec(),
+    );
+    grid.note(format!(
+        "WebSockets with a token of a user each, all in one room. For {} s a hundredth as many come, join and go each second, and the application sends {EVENTS} events a second; counted is what those who stay received: events, and everything else that is no event is presence.",
+        plan.room_seconds
+    ));
+    grid.note("What each member gets stays the same, so that all grows with the members. If each coming and going were told to each, presence alone would grow with their square: the last column.");
+    grid.note("Events: from when one was due to the receipt. CPU is the server's share of its core, RSS what the process held in the end.");
+    for members in [plan.room_members, plan.room_members / 2, plan.room_members / 4] {
+        let server = stage.tidings().await?;
+        let (figures, fault) = measure(&server, members, plan)?;
+        grid.row(&format!("{members} members"), figures.map(|figure| vec![figure]).to_vec());
+        if let Some(fault) = fault {
+            grid.note(format!("{members} members: {fault}"));
         }
-        tokio::time::sleep_until(at.into()).await;
-        let turn = turn as usize;
-        crowd.say(turn % members, &format!(r#"42["room:leave","{ROOM}"]"#));
-        if let Some(back) = turn.checked_sub(away) {
-            crowd.say(back % members, &format!(r#"42["room:join","{ROOM}"]"#));
-        }
+        server.stop().await?;
     }
+    Ok(grid.into())
 }
 
-impl Outcome {
-    fn figures(&self) -> [f64; 13] {
-        let per_second = |count: u64| count as f64 / self.seconds;
-        let each = |count: u64| per_second(count) / self.members as f64;
-        let Traffic { presence, events, all, bytes, .. } = self.traffic;
-        let [p50, p95, p99] = self.latency.summary();
-        [
-            per_second(presence),
-            each(presence),
-            per_second(events),
-            each(events),
-            per_second(all),
-            each(all),
-            per_second(bytes) / 1e6,
-            p50,
-            p95,
-            p99,
-            self.cpu,
-            self.rss,
-            f64::from(2 * moves(self.members)) * self.members as f64,
-        ]
-    }
+/// Comings a second, and as many goings.
+fn moves(members: usize) -> usize {
+    (members / MEMBERS_PER_MOVE).max(1)
+}
 
-    fn row(&self) -> Vec<String> {
-        let members = figure(self.members as f64);
-        row(&format!("{members} ({} events accepted)", self.posted), self.figures())
-    }
+fn measure(
+    server: &Server,
+    members: usize,
+    plan: &Plan,
+) -> anyhow::Result<([f64; 11], Option<String>)> {
+    let mut crowd = Crowd::in_room(server, ROOM)?;
+    crowd.grow(members)?;
+    crowd.engine.idle(SETTLE)?;
+    let before = server.cpu()?;
+    let seconds = plan.room_seconds as f64;
+    let moves = moves(members) as f64;
+    let tally = crowd.send_while(&[(To::All, Pace::Rate(EVENTS))], Some(moves), seconds)?;
+    let cpu = (server.cpu()? - before) / tally.elapsed * 100.0;
+    let rss = server.rss()? / f64::from(1 << 20);
+    crowd.leave();
+    let per_second = |count: u64| count as f64 / tally.elapsed;
+    let each = |count: u64| per_second(count) / members as f64;
+    let (events, presence) = (tally.broadcast.bill.received, tally.unmarked);
+    let times = &tally.broadcast.latency;
+    let [p50, p95, p99] = [50.0, 95.0, 99.0].map(|percent| times.percentile(percent));
+    let figures = [
+        per_second(presence),
+        each(presence),
+        per_second(events),
+        each(events),
+        per_second(tally.bytes) / 1e6,
+        p50,
+        p95,
+        p99,
+        cpu,
+        rss,
+        2.0 * moves * members as f64,
+    ];
+    Ok((figures, faults(&tally)))
 }

@@ -289,9 +289,12 @@ impl Socket {
         if room.listen.is_some_and(|start| !is_event(event, start)) {
             return;
         }
-        if let Some(mark) = Mark::find(event) {
-            room.tally.frame_bytes = length as u64;
-            self.books.note(mark, now, room.ledger, room.tally);
+        match Mark::find(event) {
+            Some(mark) => {
+                room.tally.frame_bytes = length as u64;
+                self.books.note(mark, now, room.ledger, room.tally);
+            }
+            None => room.tally.unmarked += 1,
         }
     }
 

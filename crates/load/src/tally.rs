@@ -186,6 +186,8 @@ pub struct Tally {
     pub unsent: u64,
     /// To a connection that it was not for.
     pub astray: u64,
+    /// Events without a mark: what else the server had to say.
+    pub unmarked: u64,
     /// Frames and bytes of all kinds.
     pub frames: u64,
     pub bytes: u64,
@@ -214,6 +216,7 @@ impl Tally {
         self.not_taken.extend(&other.not_taken);
         self.unsent += other.unsent;
         self.astray += other.astray;
+        self.unmarked += other.unmarked;
         self.frames += other.frames;
         self.bytes += other.bytes;
         self.frame_bytes = self.frame_bytes.max(other.frame_bytes);
