@@ -93,6 +93,47 @@ impl Usage {
     }
 }
 
+/// What the kernel has dropped of the machine's traffic since it started, loopback's too. A SYN that is dropped is sent
+/// again after 1 s, then 3, 7 … s: that is how a connection takes seconds though nobody was slow.
+pub struct Dropped {
+    /// The queue of a core was full (`net.core.netdev_max_backlog`).
+    packets: u64,
+    /// The queue of a listener was full.
+    accepts: u64,
+    /// SYNs that were sent again.
+    syns: u64,
+}
+
+impl Dropped {
+    pub fn now() -> Self {
+        // A line for each core; the second number, in hexadecimal, is what was dropped.
+        let softnet = read("/proc/net/softnet_stat");
+        let dropped = softnet.lines().filter_map(|line| line.split_whitespace().nth(1));
+        let packets = dropped.filter_map(|count| u64::from_str_radix(count, 16).ok()).sum();
+        let netstat = read("/proc/net/netstat");
+        let count = |name: &str| tcp_counter(&netstat, name).unwrap_or(0);
+        Self { packets, accepts: count("ListenDrops"), syns: count("TCPSynRetrans") }
+    }
+
+    /// What was dropped since then, in words; none if nothing was.
+    pub fn since(&self) -> Option<String> {
+        let now = Self::now();
+        let counts = [now.packets - self.packets, now.accepts - self.accepts, now.syns - self.syns];
+        let [packets, accepts, syns] = counts;
+        (counts != [0; 3]).then(|| {
+            format!("The kernel dropped {packets} packets and {accepts} connections that waited to be accepted, and sent {syns} SYNs again, after a second or more.")
+        })
+    }
+}
+
+/// A counter of /proc/net/netstat: a line of names, and one of values.
+fn tcp_counter(text: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let at = names.split_whitespace().position(|known| known == name)?;
+    values.split_whitespace().nth(at)?.parse().ok()
+}
+
 /// Files that this process, and with it the servers that it starts, may open.
 pub fn open_files() -> usize {
     let limits = read("/proc/self/limits");
@@ -116,5 +157,12 @@ mod tests {
         assert_eq!(field(text, "model name").as_deref(), Some("A processor"));
         assert_eq!(field(text, "MemTotal").as_deref(), Some("1024 kB"));
         assert_eq!(field(text, "Mem"), None);
+    }
+
+    #[test]
+    fn counters_are_found_by_name() {
+        let text = "TcpExt: A ListenDrops B\nTcpExt: 1 23 4\nIpExt: X\nIpExt: 5\n";
+        assert_eq!(tcp_counter(text, "ListenDrops"), Some(23));
+        assert_eq!(tcp_counter(text, "X"), None);
     }
 }

@@ -31,7 +31,7 @@ use tokio::{
 };
 
 use gateway::{Measured, Sizes};
-use machine::Usage;
+use machine::{Dropped, Usage};
 use options::{Options, Plan, Role, Scenario};
 use process::{Stage, WorkDir};
 use results::Results;
@@ -85,13 +85,14 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     let mut results = Results::new(head, options.date.clone());
     for scenario in Scenario::ALL {
         if options.wants(scenario) {
-            let usage = Usage::now();
+            let (usage, dropped) = (Usage::now(), Dropped::now());
             let mut measured = measure(scenario, &stage, &plan, &sizes).await?;
             let others = usage.of_others();
             if let Some(section) = measured.sections.last_mut() {
                 section.notes.push(format!(
                     "Meanwhile everything else on the machine took {others:.0} % of its processors."
                 ));
+                section.notes.extend(dropped.since());
             }
             print!("{}", results.add(scenario, measured, others));
         }
