@@ -29,6 +29,7 @@ mod messages;
 pub mod migrations;
 mod months;
 mod open;
+pub mod outbox;
 mod page;
 mod ports;
 mod prune;
@@ -42,6 +43,8 @@ mod snapshot;
 mod sql;
 mod store;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod transition;
 mod users;

@@ -81,6 +81,13 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0002_inboxes.up.sql"),
         down: include_str!("../migrations/0002_inboxes.down.sql"),
     },
+    Migration {
+        version: 3,
+        name: "outbox",
+        runs_with: 2,
+        up: include_str!("../migrations/0003_outbox.up.sql"),
+        down: include_str!("../migrations/0003_outbox.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

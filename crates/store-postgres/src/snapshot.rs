@@ -6,12 +6,15 @@ use futures_util::FutureExt as _;
 
 use crate::{connection::Connection, failure::Result};
 
-/// What a list of an inbox shows comes from walks of an index in its order. The planner, who
-/// plans once for all inboxes, cannot tell one of a million items from one of ten: it might
-/// rather fetch them all and sort. Here it may not.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off;
-    SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+/// Statements are planned once for all inboxes and all months, and that plan is kept.
+///
+/// What a list shows comes from walks of an index in its order; but the planner cannot tell an
+/// inbox of a million items from one of ten, and might rather fetch them all and sort. A month
+/// to come is an empty table, which might as well be read whole; and would be, for every lookup,
+/// while the month fills and until its statistics say so. So none of that is open to it here.
+pub(crate) const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off;
+    SET LOCAL enable_sort = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// A connection inside a transaction that only reads.
 pub(crate) struct Snapshot {

@@ -117,7 +117,7 @@ impl PostgresStore {
         let (readers, writers) = (pool(Use::Read, options.readers)?, pool(Use::Write, writing)?);
         migrations::check_usable(&*readers.get().await?).await?;
         months::make_all(&writers.get().await?, Timestamp::from_millis(i64::MAX)).await?;
-        let lanes = Lanes::start(&writers, options.lanes, options.queue, options.sink.clone());
+        let lanes = Lanes::start(&writers, options.lanes, options.queue, options.sink.clone())?;
         let whole_months = options.whole_months;
         Ok(Self { inner: Arc::new(Inner { readers, writers, lanes, whole_months }) })
     }

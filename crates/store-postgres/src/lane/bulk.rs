@@ -9,6 +9,8 @@
 
 use std::collections::BTreeSet;
 
+use tidings_core::ports::AcceptOutcome;
+
 use crate::{
     accept, acknowledge,
     books::{self, Books, Wanted},
@@ -167,4 +169,21 @@ async fn load(conn: &Connection, wanted: &Wanted) -> Result<Books> {
     books.read_dedupe(&deduped?)?;
     books.read_items(&items?)?;
     Ok(books)
+}
+
+/// Carries out requests inside a transaction that does other things as well.
+pub(crate) async fn accept_in(
+    tx: &mut Tx,
+    requests: &[accept::Request],
+) -> Result<Vec<super::Outcome<AcceptOutcome>>> {
+    let mut wanted = Wanted::default();
+    requests.iter().for_each(|request| accept::want(&mut wanted, request));
+    let mut books = load(&tx.conn, &wanted).await?;
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        outcomes.push(accept::decide(tx, &mut books, request).await?);
+    }
+    tx.changes.append(&mut books.changes);
+    books.write(&tx.conn).await?;
+    Ok(outcomes)
 }

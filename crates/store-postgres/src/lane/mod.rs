@@ -25,7 +25,12 @@ use deadpool_postgres::Pool;
 use tidings_core::ports::{ChangeSink, StoreError};
 use tokio::{sync::mpsc, task::JoinHandle};
 
+use crate::failure::Result;
+
+pub(crate) use bulk::accept_in;
 pub(crate) use job::{Job, Outcome, Step, Task, Weight};
+#[cfg(test)]
+pub(crate) use run::SETTINGS;
 pub(crate) use tx::Tx;
 
 /// Most bytes of writes that wait. With many small ones the queue's length is the bound, with
@@ -53,6 +58,8 @@ pub(crate) struct Lanes {
     /// `None` once closed. The last one is for upkeep.
     queues: RwLock<Option<Vec<mpsc::UnboundedSender<Waiting>>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Tells the sink; ends with the last lane.
+    thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     hasher: RandomState,
     most: usize,
     pub(crate) gauges: Arc<Gauges>,
@@ -65,8 +72,13 @@ impl Lanes {
     }
 
     /// Starts the lanes; at most `most` writes wait.
-    pub(crate) fn start(pool: &Pool, lanes: usize, most: usize, sink: Arc<dyn ChangeSink>) -> Self {
-        let teller = teller::Teller::new(sink);
+    pub(crate) fn start(
+        pool: &Pool,
+        lanes: usize,
+        most: usize,
+        sink: Arc<dyn ChangeSink>,
+    ) -> Result<Self> {
+        let (teller, thread) = teller::Teller::start(sink)?;
         let gauges = Arc::<Gauges>::default();
         let mut queues = Vec::new();
         let mut tasks = Vec::new();
@@ -76,33 +88,29 @@ impl Lanes {
             queues.push(sender);
             tasks.push(tokio::spawn(lane.run()));
         }
-        Self {
+        Ok(Self {
             queues: RwLock::new(Some(queues)),
             tasks: Mutex::new(tasks),
+            thread: Mutex::new(Some(thread)),
             hasher: RandomState::new(),
             most,
             gauges,
-        }
+        })
     }
 
     /// Queues a job where those of the same user (or key) go.
-    pub(crate) fn enqueue(&self, route: &str, weight: Weight, job: Job) -> Result<(), StoreError> {
+    pub(crate) fn enqueue(&self, route: &str, weight: Weight, job: Job) -> Outcome<()> {
         self.send(weight, job, |queues| {
             let hash = self.hasher.hash_one(route);
             usize::try_from(hash % (queues - 1).max(1) as u64).unwrap_or(0)
         })
     }
 
-    pub(crate) fn enqueue_upkeep(&self, weight: Weight, job: Job) -> Result<(), StoreError> {
+    pub(crate) fn enqueue_upkeep(&self, weight: Weight, job: Job) -> Outcome<()> {
         self.send(weight, job, |queues| queues - 1)
     }
 
-    fn send(
-        &self,
-        weight: Weight,
-        job: Job,
-        choose: impl FnOnce(usize) -> usize,
-    ) -> Result<(), StoreError> {
+    fn send(&self, weight: Weight, job: Job, choose: impl FnOnce(usize) -> usize) -> Outcome<()> {
         let closed = || StoreError::Unavailable("the store is closed".into());
         let queues = self.queues.read().unwrap_or_else(PoisonError::into_inner);
         let queues = queues.as_ref().ok_or_else(closed)?;
@@ -129,6 +137,10 @@ impl Lanes {
         for task in tasks {
             // A panic of its own it has logged.
             let _ = task.await;
+        }
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(|| thread.join()).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 use deadpool_postgres::Pool;
 use futures_util::FutureExt as _;
 use tidings_core::{inbox::InboxChange, ports::StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     Gauges, Waiting,
@@ -30,10 +30,11 @@ use crate::{
 const BATCH_JOBS: usize = 1_024;
 const BATCH_WEIGHT: usize = 4_000;
 
-/// A batch joins a handful of keys with large tables, one lookup for each. The planner, who
-/// plans once for batches of any size and perhaps while the tables are still small, might rather
-/// read a whole table for a hash or merge join, and keep to that while the table grows.
-const SETTINGS: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off";
+/// A batch looks up a handful of keys in large tables, one by one. The planner, who plans once
+/// for batches of any size and for months that are still empty, might rather read whole tables
+/// to join them, and keep to that while they grow (see [`Snapshot`](crate::snapshot::Snapshot)).
+pub(crate) const SETTINGS: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// How long to wait before each further attempt, and for a transaction to be decided.
 const WAITS: [Duration; 3] =
@@ -229,7 +230,12 @@ impl Lane {
             Err(failure) => return End::Undone(failure),
         };
         let teller = self.teller.clone();
-        let attempt = AssertUnwindSafe(one_transaction(&session, &teller, batch)).catch_unwind();
+        let room = match teller.room().await {
+            Ok(room) => room,
+            Err(failure) => return End::Undone(failure),
+        };
+        let attempt = one_transaction(&session, &teller, room, batch);
+        let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let end = attempt.await.unwrap_or_else(|_| {
             tracing::error!(event = "store_write_panicked", "a write panicked and was undone");
             let panicked = StoreError::Internal("the write panicked".into());
@@ -275,7 +281,12 @@ fn concerns_one(failure: &Failure) -> bool {
     matches!(failure.class(), Class::Other | Class::TimedOut | Class::Conflict)
 }
 
-async fn one_transaction(session: &Session, teller: &Arc<Teller>, batch: &mut Batch) -> End {
+async fn one_transaction(
+    session: &Session,
+    teller: &Arc<Teller>,
+    room: OwnedSemaphorePermit,
+    batch: &mut Batch,
+) -> End {
     let conn = &session.conn;
     let mut tx = Tx::new(conn.clone());
     let (xid, books) = match batch {
@@ -295,7 +306,7 @@ async fn one_transaction(session: &Session, teller: &Arc<Teller>, batch: &mut Ba
         }
     };
     let changes = std::mem::take(&mut tx.changes);
-    let turn = (!changes.is_empty()).then(|| teller.turn());
+    let turn = (!changes.is_empty()).then(|| teller.turn(room));
     let open = Open { xid, history: session.history.clone(), turn, changes };
     let write = async {
         match &books {

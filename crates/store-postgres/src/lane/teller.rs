@@ -3,18 +3,30 @@
 //! Two lanes may change one inbox one after the other, and then hear of their commits in the
 //! other order. So a lane takes a [`Turn`] while it holds the locks, before it commits; what is
 //! committed is told when every earlier turn is over. A turn waits for one commit of another
-//! lane at most, never for a timer.
+//! lane at most, never for a timer. The sink may block: it is told on a thread of its own, and
+//! lanes wait when it falls behind.
 
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread::JoinHandle,
 };
 
-use tidings_core::{inbox::InboxChange, ports::ChangeSink};
+use tidings_core::{
+    inbox::InboxChange,
+    ports::{ChangeSink, StoreError},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::failure::{Failure, Result};
+
+/// Batches that may wait for the sink.
+const WAITING: usize = 16;
 
 pub(super) struct Teller {
-    sink: Arc<dyn ChangeSink>,
+    room: Arc<Semaphore>,
+    thread: mpsc::Sender<News>,
     turns: Mutex<Turns>,
 }
 
@@ -23,8 +35,6 @@ struct Turns {
     /// The number of the first turn in `slots`.
     first: u64,
     slots: VecDeque<Slot>,
-    /// Somebody is telling now, and will go on with whatever is ready.
-    telling: bool,
 }
 
 enum Slot {
@@ -35,26 +45,43 @@ enum Slot {
 struct News {
     changes: Vec<Arc<InboxChange>>,
     then: Box<dyn FnOnce() + Send>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// A place in the order; given up when dropped.
 pub(super) struct Turn {
     teller: Arc<Teller>,
     number: u64,
+    room: Option<OwnedSemaphorePermit>,
     news: Option<News>,
 }
 
 impl Teller {
-    pub(super) fn new(sink: Arc<dyn ChangeSink>) -> Arc<Self> {
-        Arc::new(Self { sink, turns: Mutex::default() })
+    /// The thread ends when the teller is gone and everything was told.
+    pub(super) fn start(sink: Arc<dyn ChangeSink>) -> Result<(Arc<Self>, JoinHandle<()>)> {
+        let (sender, news) = mpsc::channel::<News>();
+        let handle = std::thread::Builder::new()
+            .name("tidings-teller".into())
+            .spawn(move || news.into_iter().for_each(|news| tell(&*sink, news)))
+            .map_err(|error| {
+                Failure::Store(StoreError::Unavailable(format!("no thread to tell: {error}")))
+            })?;
+        let room = Arc::new(Semaphore::new(WAITING));
+        Ok((Arc::new(Self { room, thread: sender, turns: Mutex::default() }), handle))
+    }
+
+    /// Waits until the sink is not too far behind. Asked for before a transaction begins, so
+    /// that nobody waits with locks in hand.
+    pub(super) async fn room(&self) -> Result<OwnedSemaphorePermit> {
+        self.room.clone().acquire_owned().await.map_err(Failure::corrupt)
     }
 
     /// Taken between the locks and the commit.
-    pub(super) fn turn(self: &Arc<Self>) -> Turn {
+    pub(super) fn turn(self: &Arc<Self>, room: OwnedSemaphorePermit) -> Turn {
         let mut turns = self.lock();
         let number = turns.first + turns.slots.len() as u64;
         turns.slots.push_back(Slot::Waiting);
-        Turn { teller: self.clone(), number, news: None }
+        Turn { teller: self.clone(), number, room: Some(room), news: None }
     }
 
     /// Every state of the queue between two statements is whole.
@@ -68,27 +95,21 @@ impl Teller {
         if let Some(slot) = turns.slots.get_mut(place) {
             *slot = Slot::Over(news);
         }
-        if turns.telling {
-            return;
-        }
-        turns.telling = true;
         while let Some(news) = turns.next() {
-            drop(turns);
-            if let Some(news) = news {
-                self.tell(news);
+            let Some(news) = news else { continue };
+            if self.thread.send(news).is_err() {
+                tracing::error!(event = "store_teller_gone", "nobody hears of changes");
             }
-            turns = self.lock();
         }
-        turns.telling = false;
     }
+}
 
-    fn tell(&self, news: News) {
-        if catch_unwind(AssertUnwindSafe(|| self.sink.committed(news.changes))).is_err() {
-            // What it missed, clients find by their revs.
-            tracing::error!(event = "store_sink_panicked", "the sink of changes panicked");
-        }
-        (news.then)();
+fn tell(sink: &dyn ChangeSink, news: News) {
+    if catch_unwind(AssertUnwindSafe(|| sink.committed(news.changes))).is_err() {
+        // What it missed, clients find by their revs.
+        tracing::error!(event = "store_sink_panicked", "the sink of changes panicked");
     }
+    (news.then)();
 }
 
 impl Turns {
@@ -112,7 +133,8 @@ impl Turn {
         changes: Vec<Arc<InboxChange>>,
         then: impl FnOnce() + Send + 'static,
     ) {
-        self.news = Some(News { changes, then: Box::new(then) });
+        let Some(room) = self.room.take() else { return };
+        self.news = Some(News { changes, then: Box::new(then), _room: room });
     }
 }
 
@@ -143,25 +165,28 @@ mod tests {
         })]
     }
 
-    #[test]
-    fn what_is_committed_first_is_told_first_whoever_hears_of_it_first() {
+    #[tokio::test]
+    async fn what_is_committed_first_is_told_first_whoever_hears_of_it_first() {
         let sink = RecordingSink::new();
-        let teller = Teller::new(sink.clone());
-        let (first, second, third, fourth) =
-            (teller.turn(), teller.turn(), teller.turn(), teller.turn());
+        let (teller, thread) = Teller::start(sink.clone()).unwrap();
+        let mut turns = Vec::new();
+        for _ in 0..4 {
+            turns.push(teller.turn(teller.room().await.unwrap()));
+        }
         let answered = Arc::new(Mutex::new(Vec::new()));
-        let answer = |n: u64| {
-            let answered = answered.clone();
-            move || answered.lock().unwrap().push(n)
+        let answer = |n: usize| {
+            let (answered, sink) = (answered.clone(), sink.clone());
+            move || answered.lock().unwrap().push((n, sink.all().len()))
         };
+        let [first, second, third, fourth] = turns.try_into().ok().unwrap();
         third.committed(change(2), answer(2));
         drop(second);
-        assert!(sink.all().is_empty());
-        assert!(answered.lock().unwrap().is_empty(), "nobody is answered before the sink heard");
         first.committed(change(1), answer(1));
-        assert_eq!(sink.by_user()[&UserId::new("alice").unwrap()].len(), 2);
         fourth.committed(change(3), answer(3));
-        assert_eq!(*answered.lock().unwrap(), [1, 2, 3]);
+        drop(teller);
+        thread.join().unwrap();
+        // Each is answered after the sink heard of it.
+        assert_eq!(*answered.lock().unwrap(), [(1, 1), (2, 2), (3, 3)]);
         assert_eq!(sink.by_user().len(), 1);
     }
 }

@@ -98,11 +98,17 @@ impl Inboxes for PostgresStore {
         user: &UserId,
         id: NotificationId,
     ) -> Result<Option<Notification>, StoreError> {
-        Ok(messages::notification(&self.reader().await?, user, id).await?)
+        let snapshot = self.snapshot().await?;
+        let notification = messages::notification(&snapshot, user, id).await?;
+        snapshot.end().await?;
+        Ok(notification)
     }
 
     async fn exists(&self, id: NotificationId) -> Result<bool, StoreError> {
-        Ok(messages::exists(&self.reader().await?, id).await?)
+        let snapshot = self.snapshot().await?;
+        let exists = messages::exists(&snapshot, id).await?;
+        snapshot.end().await?;
+        Ok(exists)
     }
 
     async fn page(&self, query: PageQuery) -> Result<Page, StoreError> {
