@@ -1,10 +1,9 @@
 //! The door in front of the API: host, origin, client address, CORS.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
 use axum::{
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, Method, StatusCode, header};
@@ -13,13 +12,16 @@ use tidings_gateway::PeerAddr;
 use super::problem::Problem;
 use crate::guard::{Door, Refusal, preflight_headers};
 
-pub type DoorLayer = Arc<Door>;
-
 /// Where a request really comes from, as far as trusted proxies tell.
 #[derive(Debug, Clone, Copy)]
 pub struct ClientIp(pub IpAddr);
 
-pub async fn check(State(door): State<DoorLayer>, mut request: Request, next: Next) -> Response {
+/// Lets a request in, to be answered, or not.
+pub(super) async fn check<F: Future<Output = Response>>(
+    door: &Door,
+    mut request: Request,
+    answer: impl FnOnce(Request) -> F,
+) -> Response {
     let peer = request.extensions().get::<PeerAddr>().map(|peer| peer.0);
     let peer = peer.unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
     let ip = door.client_ip(peer, request.headers());
@@ -36,7 +38,7 @@ pub async fn check(State(door): State<DoorLayer>, mut request: Request, next: Ne
             preflight_headers(response.headers_mut());
             response
         }
-        _ => next.run(request).await,
+        _ => answer(request).await,
     };
     let headers = response.headers_mut();
     if let Some(cors) = cors {

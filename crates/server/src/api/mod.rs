@@ -20,6 +20,8 @@ mod stream_tickets;
 mod tokens;
 mod users;
 
+use std::sync::Arc;
+
 use axum::{Router, middleware};
 use http::StatusCode;
 use utoipa::OpenApi as _;
@@ -29,7 +31,7 @@ pub use in_flight::InFlight;
 pub use openapi::document;
 pub use problem::Problem;
 
-use crate::state::AppState;
+use crate::{guard::Door, state::AppState};
 
 /// All routes of the API, with their description.
 pub(crate) fn described() -> OpenApiRouter<AppState> {
@@ -70,8 +72,7 @@ pub fn router(state: &AppState) -> Router {
         .route("/health", axum::routing::get(health::health))
         .route("/health/live", axum::routing::get(health::live))
         .route("/health/ready", axum::routing::get(health::ready))
-        .route("/ws/metrics", axum::routing::get(health::websocket_metrics))
-        .layer(middleware::from_fn_with_state(state.clone(), request::limit_body));
+        .route("/ws/metrics", axum::routing::get(health::websocket_metrics));
     let openapi = axum::routing::get(openapi::serve);
     Router::new()
         .nest("/api/v1", api.clone())
@@ -87,12 +88,12 @@ pub fn router(state: &AppState) -> Router {
         .with_state(state.clone())
 }
 
-/// The surroundings that every answer has: request id, log line, metrics, door.
-pub fn surround(router: Router, state: &AppState, door: door::DoorLayer) -> Router {
+/// The surroundings that every answer has: request id, log line, metrics, door, limits.
+pub fn surround(router: Router, state: &AppState, door: Arc<Door>) -> Router {
+    let around = request::Around { state: state.clone(), door };
     router
         .layer(tower_http::compression::CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(door, door::check))
-        .layer(middleware::from_fn_with_state(state.clone(), request::observe))
+        .layer(middleware::from_fn_with_state(around, request::surround))
 }
 
 pub(crate) async fn not_found() -> Problem {

@@ -12,8 +12,8 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::extract::too_large;
-use crate::{limiter::Bucket, state::AppState};
+use super::{door, extract::too_large};
+use crate::{guard::Door, limiter::Bucket, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,28 +22,46 @@ tokio::task_local! {
     static CURRENT_ID: String;
 }
 
-/// The id of the request that is being answered, for the log.
-pub(crate) fn current_id() -> Option<String> {
-    CURRENT_ID.try_with(Clone::clone).ok()
+/// Gives the id of the request that is being answered, if there is one, to the log.
+pub(crate) fn with_current_id(log: impl FnOnce(&str)) {
+    // Fails outside of requests.
+    let _ = CURRENT_ID.try_with(|id| log(id));
+}
+
+#[derive(Clone)]
+pub(super) struct Around {
+    pub(super) state: AppState,
+    pub(super) door: Arc<Door>,
+}
+
+/// One layer for all of it: each costs every request a copy of what is below.
+pub(super) async fn surround(
+    State(around): State<Around>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Around { state, door } = &around;
+    let limited = |request| limit_body(state, request, next);
+    observe(state, request, |request| door::check(door, request, limited)).await
 }
 
 /// Gives every request an id (or takes the caller's, if it is a sane one), and records it.
-pub(super) async fn observe(
-    State(state): State<AppState>,
+async fn observe<F: Future<Output = Response>>(
+    state: &AppState,
     mut request: Request,
-    next: Next,
+    answer: impl FnOnce(Request) -> F,
 ) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map(|r| r.as_str().to_owned());
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let quota = Quota::default();
     request.extensions_mut().insert(quota.clone());
-    let mut response = CURRENT_ID.scope(id.clone(), next.run(request)).await;
+    let mut response = CURRENT_ID.scope(id.clone(), answer(request)).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
-    let label = route.as_deref().unwrap_or("other");
+    let label = route.as_ref().map_or("other", MatchedPath::as_str);
     state.metrics.request(method.as_str(), label, status, took);
     let quiet = path.starts_with("/health") || path == "/metrics";
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
@@ -82,11 +100,7 @@ fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u64) {
 }
 
 /// Refuses bodies that say they are too large, and stops reading those that do not say.
-pub(super) async fn limit_body(
-    State(state): State<AppState>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+async fn limit_body(state: &AppState, mut request: Request, next: Next) -> Response {
     let most = state.config.limits.request_body;
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());

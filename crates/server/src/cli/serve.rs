@@ -34,7 +34,7 @@ impl Serve {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let mut config = self.config(global)?;
         let node_id = config.node_id.get_or_insert_with(new_node_id);
-        logging::start(&config.log, node_id);
+        let _log = logging::start(&config.log, node_id);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(self.serve(config))
     }
