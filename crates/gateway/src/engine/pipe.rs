@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConnection;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -105,10 +106,19 @@ pub(crate) struct Pipe {
 impl Pipe {
     pub(crate) fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match (&mut self.tls, slices) {
-            // What most clients of a broadcast get; a plain `write` costs the kernel less.
-            (None, [one]) => self.stream.try_write(one),
+            (None, [one]) => self.write(one),
             (None, several) => self.stream.try_write_vectored(several),
             (Some(tls), slices) => tls.write(&self.stream, slices),
+        }
+    }
+
+    /// What most clients of a broadcast get. One slice costs the kernel less than several, and to ask it at once less than
+    /// to ask tokio first what the kernel is thought to say.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match SockRef::from(self.stream.as_ref()).send(bytes) {
+            // That tokio must hear, or it would not wake the task when there is room.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.try_write(bytes),
+            sent => sent,
         }
     }
 
