@@ -12,12 +12,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::query;
 
+/// That of a client which has no more to say.
+static USUAL_QUERY: LazyLock<Arc<str>> = LazyLock::new(|| "EIO=4&transport=websocket".into());
+
 /// What is remembered of the first HTTP request of an Engine.IO session.
 pub struct Handshake {
     /// Those of [`Config::kept_headers`](crate::Config::kept_headers) that it had.
     pub headers: Headers,
     /// The raw query string. It may hold a token: never log it.
-    pub query: Box<str>,
+    pub query: Arc<str>,
     pub path: Arc<str>,
     pub peer: SocketAddr,
     /// As the [`Guard`] found it, behind trusted proxies too.
@@ -43,7 +46,10 @@ impl Handshake {
         };
         Self {
             headers: copy_headers(&parts.headers, kept),
-            query: parts.uri.query().unwrap_or_default().into(),
+            query: match parts.uri.query().unwrap_or_default() {
+                usual if usual == &**USUAL_QUERY => USUAL_QUERY.clone(),
+                other => other.into(),
+            },
             path,
             peer,
             client_ip: admission.client_ip,

@@ -28,6 +28,7 @@ mod reason;
 mod recovery;
 mod serve;
 mod socketio;
+mod table;
 mod tls;
 mod wheel;
 

@@ -137,13 +137,19 @@ pub struct Admitted {
     pub token: Option<String>,
     /// What else was found out before the session began, for whoever opens it.
     pub arrival: Mutex<Option<Box<Arrival>>>,
-    _slot: Option<Slot>,
+    /// Given back when the session ends.
+    slot: Option<Slot>,
 }
 
 impl Admitted {
     /// For a request that has proven already who it is from.
     pub fn proven(arrival: Arrival, slot: Option<Slot>) -> Self {
-        Self { token: None, arrival: Mutex::new(Some(Box::new(arrival))), _slot: slot }
+        Self { token: None, arrival: Mutex::new(Some(Box::new(arrival))), slot }
+    }
+
+    /// Whether it need not be kept.
+    fn is_empty(&self) -> bool {
+        self.token.is_none() && self.arrival.lock().is_none() && self.slot.is_none()
     }
 }
 
@@ -169,7 +175,7 @@ impl GatewayGuard {
             return Ok(Admitted::proven(Arrival::of(claims), slot));
         }
         self.check_token(request, token.as_deref(), ip)?;
-        Ok(Admitted { token, arrival: Mutex::default(), _slot: slot })
+        Ok(Admitted { token, arrival: Mutex::default(), slot })
     }
 
     /// Takes the ticket of a plain WebSocket that has no token.
@@ -233,7 +239,8 @@ impl Guard for GatewayGuard {
         let mut admission = Admission::new(ip);
         admission.cors = cors;
         if handshake && request.method != Method::OPTIONS {
-            admission.extension = Some(Arc::new(self.check_handshake(request, ip)?));
+            let admitted = self.check_handshake(request, ip)?;
+            admission.extension = (!admitted.is_empty()).then(|| Arc::new(admitted) as _);
         }
         Ok(admission)
     }

@@ -16,19 +16,28 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 pub struct Bucket {
     /// Nanoseconds since [`START`] at which the bucket is full again.
     full_at: AtomicU64,
-    /// Nanoseconds that one message takes to refill.
-    cost: u64,
-    period: u64,
+    limit: u32,
+    /// In milliseconds. Connections have several of these, and there are many connections.
+    period: u32,
 }
 
 impl Bucket {
     pub fn new(limit: u32, period: Duration) -> Self {
-        let period = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        Self { full_at: AtomicU64::new(0), cost: period / u64::from(limit.max(1)), period }
+        let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+        Self { full_at: AtomicU64::new(0), limit: limit.max(1), period }
     }
 
     pub fn per_minute(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(60))
+    }
+
+    fn period(&self) -> u64 {
+        u64::from(self.period) * 1_000_000
+    }
+
+    /// Nanoseconds that one message takes to refill.
+    fn cost(&self) -> u64 {
+        self.period() / u64::from(self.limit)
     }
 
     /// Takes one, or says how long until there is one.
@@ -40,16 +49,17 @@ impl Bucket {
     pub fn remaining(&self) -> u64 {
         let now = u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let used = self.full_at.load(Ordering::Relaxed).saturating_sub(now);
-        self.period.saturating_sub(used) / self.cost.max(1)
+        self.period().saturating_sub(used) / self.cost().max(1)
     }
 
     fn take_at(&self, now: u64) -> Result<(), Duration> {
+        let (cost, period) = (self.cost(), self.period());
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
-            let next = full_at.max(now) + self.cost;
+            let next = full_at.max(now) + cost;
             let ahead = next - now;
-            if ahead > self.period {
-                return Err(Duration::from_nanos(ahead - self.period));
+            if ahead > period {
+                return Err(Duration::from_nanos(ahead - period));
             }
             match self.full_at.compare_exchange_weak(
                 full_at,

@@ -20,7 +20,7 @@ use tidings_core::{
 use crate::sync;
 
 const SHARDS: usize = 64;
-/// Users in one shard, about 200 bytes each.
+/// Users in one shard, about 150 bytes each.
 const MAX_USERS: usize = 2_048;
 const MAX_KEYS: usize = 1_024;
 
@@ -36,11 +36,30 @@ struct Shard {
     users: HashMap<UserId, Known>,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default)]
 struct Known {
     /// There is a row for the user.
     seen: bool,
-    inbox: Option<InboxState>,
+    /// The state of the inbox is known.
+    known: bool,
+    /// `None`: nothing ever came. A map of many users has a pointer for it, not the room.
+    inbox: Option<Box<InboxState>>,
+}
+
+impl Known {
+    fn learn(&mut self, state: InboxState) {
+        self.known = true;
+        self.inbox = (state != InboxState::default()).then(|| Box::new(state));
+    }
+
+    fn forget(&mut self) {
+        self.known = false;
+        self.inbox = None;
+    }
+
+    fn inbox(&self) -> Option<InboxState> {
+        self.known.then(|| self.inbox.as_deref().copied().unwrap_or_default())
+    }
 }
 
 #[derive(Default)]
@@ -85,7 +104,7 @@ impl Cache {
     pub(crate) fn learn(&self, user: &UserId, ticket: Ticket, state: InboxState) {
         let mut shard = self.shard(user);
         if shard.generation == ticket.0 {
-            shard.of(user).inbox = Some(state);
+            shard.of(user).learn(state);
         }
     }
 
@@ -99,7 +118,7 @@ impl Cache {
 
     /// The answer for a client for which nothing waits.
     pub(crate) fn opening(&self, user: &UserId, from: &OpenFrom) -> Option<Opening> {
-        let state = self.shard(user).users.get(user)?.inbox?;
+        let state = self.shard(user).users.get(user)?.inbox()?;
         let since = match from {
             OpenFrom::Since(rev) if *rev == state.rev => Some(*rev),
             OpenFrom::Newest if state.unread == 0 => None,
@@ -114,7 +133,7 @@ impl Cache {
             let mut shard = self.shard(user);
             shard.generation += 1;
             if let Some(known) = shard.users.get_mut(user) {
-                known.inbox = None;
+                known.forget();
             }
         }
     }
@@ -124,7 +143,7 @@ impl Cache {
             for shard in &self.shards {
                 let mut shard = lock(shard);
                 shard.generation += 1;
-                shard.users.values_mut().for_each(|known| known.inbox = None);
+                shard.users.values_mut().for_each(Known::forget);
             }
         }
         if touched.keys {

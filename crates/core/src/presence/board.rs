@@ -49,16 +49,28 @@ impl Board {
     }
 
     /// `card`: what the client said of itself already, if it did.
-    pub fn connect(
-        &mut self,
-        user: &UserId,
-        id: DeviceId,
-        socket: Socket,
-        card: Option<Card>,
-        now: Timestamp,
-    ) {
-        self.people.entry(user.clone()).or_insert_with(Person::new).add(id, socket, card, now);
+    pub fn connect(&mut self, user: &UserId, id: DeviceId, card: Option<Card>, now: Timestamp) {
+        self.people.entry(user.clone()).or_default().add(id, card, now);
         self.touched.insert(user.clone());
+    }
+
+    /// A user of whom nothing is known here has been here since then, with this one connection,
+    /// which has said nothing of itself: nobody is told, because nobody was there to tell.
+    pub fn has_been(&mut self, user: &UserId, id: DeviceId, since: Timestamp) {
+        if self.knows(user) {
+            return self.connect(user, id, None, since);
+        }
+        let mut person = Person::default();
+        person.add(id, None, since);
+        person.since = since;
+        person.shown = person.view();
+        self.people.insert(user.clone(), person);
+        self.online += 1;
+    }
+
+    /// Whether the user is here, or was until just now.
+    pub fn knows(&self, user: &UserId) -> bool {
+        self.people.contains_key(user)
     }
 
     /// A connection ended. It counts on for the time of grace, rooms included.
@@ -89,7 +101,8 @@ impl Board {
         }
     }
 
-    pub fn enter(&mut self, user: &UserId, id: DeviceId, room: &RoomName) {
+    /// `socket`: the public id of the connection.
+    pub fn enter(&mut self, user: &UserId, id: DeviceId, socket: &str, room: &RoomName) {
         let Some(device) = self.people.get_mut(user).and_then(|person| person.device(id)) else {
             return;
         };
@@ -97,8 +110,9 @@ impl Board {
             return;
         }
         device.rooms.push(room.clone());
+        let socket = device.socket.get_or_insert_with(|| socket.into());
         let place = self.rooms.entry(room.clone()).or_default();
-        place.sit(user, &device.socket);
+        place.sit(user, socket);
         self.dirty.insert(room.clone());
     }
 
@@ -111,7 +125,7 @@ impl Board {
             let before = device.rooms.len();
             device.rooms.retain(|other| other != room);
             if device.rooms.len() < before {
-                place.rise(user, &device.socket);
+                place.rise(user, device.socket.as_ref());
                 self.dirty.insert(room.clone());
             }
         }
@@ -129,7 +143,7 @@ impl Board {
     pub(super) fn unseat(&mut self, user: &UserId, device: &Device) {
         for room in &device.rooms {
             if let Some(place) = self.rooms.get_mut(room) {
-                place.rise(user, &device.socket);
+                place.rise(user, device.socket.as_ref());
                 self.dirty.insert(room.clone());
             }
         }

@@ -124,6 +124,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Of somebody who is here and has said nothing more.
+    pub fn online(user_id: UserId, since: Timestamp) -> Self {
+        let offline = Self::offline(user_id, None);
+        Self { status: Status::Online, connected_at: Some(since), ..offline }
+    }
+
     /// Of somebody of whom no more is known than when others last saw them. Who is invisible
     /// looks exactly so too.
     pub fn offline(user_id: UserId, last_seen: Option<Timestamp>) -> Self {

@@ -10,7 +10,8 @@ const MAX_GONE: usize = 4;
 
 pub(super) struct Device {
     pub(super) id: DeviceId,
-    pub(super) socket: Socket,
+    /// Known from its first room on.
+    pub(super) socket: Option<Socket>,
     card: Card,
     /// When its client last said something about its presence, or else when it connected.
     said: (Option<Timestamp>, Timestamp),
@@ -56,8 +57,8 @@ pub(super) struct Person {
     pub(super) last_seen: Option<Timestamp>,
 }
 
-impl Person {
-    pub(super) fn new() -> Self {
+impl Default for Person {
+    fn default() -> Self {
         Self {
             devices: Vec::new(),
             shown: View::offline(),
@@ -66,13 +67,15 @@ impl Person {
             last_seen: None,
         }
     }
+}
 
-    pub(super) fn add(&mut self, id: DeviceId, socket: Socket, card: Option<Card>, now: Timestamp) {
+impl Person {
+    pub(super) fn add(&mut self, id: DeviceId, card: Option<Card>, now: Timestamp) {
         // Nearly everybody has one, and there are many.
         self.devices.reserve_exact(1);
         self.devices.push(Device {
             id,
-            socket,
+            socket: None,
             said: (card.is_some().then_some(now), now),
             card: card.unwrap_or_default(),
             lapsed: None,

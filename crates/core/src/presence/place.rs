@@ -34,12 +34,14 @@ impl Place {
         self.newcomers.insert(socket.clone());
     }
 
-    pub(super) fn rise(&mut self, user: &UserId, socket: &Socket) {
+    pub(super) fn rise(&mut self, user: &UserId, socket: Option<&Socket>) {
         if let Some(seat) = self.seats.get_mut(user) {
             seat.devices = seat.devices.saturating_sub(1);
         }
         self.changed.entry(user.clone()).or_default();
-        self.newcomers.remove(socket);
+        if let Some(socket) = socket {
+            self.newcomers.remove(socket);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

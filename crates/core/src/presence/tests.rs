@@ -40,9 +40,13 @@ impl World {
     fn connect(&mut self, name: &str, rooms: &[&str]) -> DeviceId {
         self.next += 1;
         let id = DeviceId(self.next);
-        self.board.connect(&user(name), id, format!("s{}", id.0).into(), None, self.now);
-        rooms.iter().for_each(|joined| self.board.enter(&user(name), id, &room(joined)));
+        self.board.connect(&user(name), id, None, self.now);
+        rooms.iter().for_each(|joined| self.enter(name, id, joined));
         id
+    }
+
+    fn enter(&mut self, name: &str, id: DeviceId, joined: &str) {
+        self.board.enter(&user(name), id, &format!("s{}", id.0), &room(joined));
     }
 
     fn tick(&mut self) -> Round {
@@ -157,7 +161,7 @@ fn a_user_is_announced_once_to_those_who_did_not_know() {
     let mut w = World::new();
     let one = w.connect("alice", &["post:1"]);
     assert_eq!(announced(&w.tick()), ["+alice [\"post:1\"]"]);
-    w.board.enter(&user("alice"), one, &room("post:2"));
+    w.enter("alice", one, "post:2");
     let round = w.tick();
     assert_eq!(announced(&round), ["+alice [\"post:2\"]"]);
     assert_eq!(round.coming[0].known, [room("post:1")]);

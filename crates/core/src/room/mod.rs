@@ -40,10 +40,7 @@ pub enum InvalidRoom {
 
 /// The checked name of a room.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomName {
-    id: RoomId,
-    colon: usize,
-}
+pub struct RoomName(RoomId);
 
 impl RoomName {
     /// Reads `kind:id`. The alphabet of ids leaves no room for globs, spaces or paths.
@@ -57,7 +54,7 @@ impl RoomName {
         if colon + 1 == text.len() {
             return Err(InvalidRoom::NoId);
         }
-        Ok(Self { id, colon })
+        Ok(Self(id))
     }
 
     /// The room that every user has for themselves.
@@ -66,20 +63,25 @@ impl RoomName {
     }
 
     pub fn kind(&self) -> &str {
-        self.id.as_str().split_at(self.colon).0
+        self.parts().0
     }
 
     /// What stands behind the kind.
     pub fn local(&self) -> &str {
-        self.id.as_str().split_at(self.colon + 1).1
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        // Every one has a colon, as `parse` saw to it; where it is would take as much memory as the name.
+        self.as_str().split_once(':').unwrap_or_default()
     }
 
     pub fn id(&self) -> &RoomId {
-        &self.id
+        &self.0
     }
 
     pub fn as_str(&self) -> &str {
-        self.id.as_str()
+        self.0.as_str()
     }
 }
 

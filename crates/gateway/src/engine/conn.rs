@@ -1,4 +1,4 @@
-//! The one task of a WebSocket connection. Small while idle: a stream, a decoder at rest, and the session.
+//! The one task of a WebSocket connection. Small while idle: a stream and the session.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -39,7 +39,8 @@ pub(crate) struct Conn<const SECURE: bool = false> {
     session: Arc<Session>,
     /// `None` once it was handed on to be closed.
     stream: Option<OwnedReadHalf>,
-    decoder: Decoder,
+    /// Has a part of a message; between two messages there is none.
+    decoder: Option<Box<Decoder>>,
 }
 
 impl Conn {
@@ -60,7 +61,8 @@ impl Conn {
 
 impl<const SECURE: bool> Conn<SECURE> {
     fn run(session: Arc<Session>, stream: OwnedReadHalf, decoder: Decoder, early: &[u8]) {
-        let mut conn = Self { session: session.clone(), stream: Some(stream), decoder };
+        let mut conn = Self { session: session.clone(), stream: Some(stream), decoder: None };
+        conn.put_by(decoder);
         conn.feed(early);
         if let Some(reason) = conn.take(&[], &mut 0) {
             session.close(reason, Ending::Abort);
@@ -89,10 +91,12 @@ impl<const SECURE: bool> Conn<SECURE> {
             return 0;
         }
         let mut messages = 0;
+        let fresh = || Decoder::new(self.session.gateway.config.max_payload);
+        let mut decoder = self.decoder.take().map_or_else(fresh, |part| *part);
         // What the handlers answer to all of this leaves together.
         self.session.cork();
         while self.session.is_open() {
-            match self.decoder.decode(&mut input) {
+            match decoder.decode(&mut input) {
                 Ok(Some(message)) => {
                     messages += 1;
                     if self.receive(message).is_err() {
@@ -111,10 +115,16 @@ impl<const SECURE: bool> Conn<SECURE> {
             }
         }
         self.session.uncork();
+        self.put_by(decoder);
         messages
     }
 
-    fn receive(&mut self, message: Message) -> Result<(), Violation> {
+    /// Keeps a decoder that has begun with a message.
+    fn put_by(&mut self, decoder: Decoder) {
+        self.decoder = (!decoder.is_at_rest()).then(|| Box::new(decoder));
+    }
+
+    fn receive(&self, message: Message) -> Result<(), Violation> {
         match message {
             message if self.session.is_plain() && !matches!(message, Message::Ping(_)) => {
                 self.session.receive_plain(message);

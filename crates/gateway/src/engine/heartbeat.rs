@@ -28,7 +28,7 @@ impl Session {
             Verdict::Ping => {
                 // Counted from when the ping was due, so that a late tick does not make clients' patience longer.
                 link.deadlines.beat += self.gateway.ping_timeout;
-                link.deadlines.pinged = true;
+                link.pinged = true;
                 let next = link.deadlines.next();
                 drop(link);
                 self.send_ping();
@@ -75,11 +75,11 @@ impl Session {
     pub(crate) fn on_pong(self: &Arc<Self>) {
         let now = self.gateway.clock.now();
         let mut link = self.lock();
-        if link.closed.is_none() && link.deadlines.pinged {
+        if link.closed.is_none() && link.pinged {
             let pinged = link.deadlines.beat.saturating_sub(self.gateway.ping_timeout);
             let next = (pinged + self.gateway.ping_interval).max(now);
             link.deadlines.beat = next;
-            link.deadlines.pinged = false;
+            link.pinged = false;
             // The wheel has the time at which the pong would have been overdue, usually the earlier one.
             if self.gateway.ping_interval < self.gateway.ping_timeout {
                 self.gateway.wheel.hasten(self, next);
@@ -103,7 +103,7 @@ impl Session {
         let now = self.gateway.clock.now();
         let mut link = self.lock();
         link.paused = false;
-        if link.deadlines.pinged && link.deadlines.beat > 0 {
+        if link.pinged && link.deadlines.beat > 0 {
             link.deadlines.beat = now + self.gateway.ping_timeout;
         }
     }
@@ -122,7 +122,7 @@ impl Session {
     /// Whether the pong is overdue, also between two ticks.
     pub(crate) fn is_overdue(&self) -> bool {
         let link = self.lock();
-        let silent = if link.deadlines.pinged { 0 } else { self.gateway.ping_timeout };
+        let silent = if link.pinged { 0 } else { self.gateway.ping_timeout };
         let patience = link.deadlines.beat + silent;
         link.closed.is_none()
             && !link.paused
@@ -144,7 +144,7 @@ fn judge(link: &Link, now: u64) -> Verdict {
     match Deadlines::passed(due.beat, now) {
         false => Verdict::Fine,
         true if matches!(link.transport, Transport::Stream(_)) => Verdict::Comment,
-        true if !due.pinged => Verdict::Ping,
+        true if !link.pinged => Verdict::Ping,
         // What is due again at once would spin; another tick is soon enough.
         true if link.paused => Verdict::Fine,
         true => Verdict::Close(DisconnectReason::PingTimeout, Ending::Abort),

@@ -27,15 +27,16 @@ pub(crate) struct Link {
     pub(crate) full: bool,
     /// Our own handlers are behind, so nothing is read: silence is not the client's fault.
     pub(crate) paused: bool,
+    /// A ping was sent, and its pong has not come.
+    pub(crate) pinged: bool,
     pub(crate) deadlines: Deadlines,
 }
 
 /// Milliseconds on the gateway's clock; 0 is never.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
-    /// When to ping or, with `pinged`, when the pong is overdue.
+    /// When to ping or, if that was done, when the pong is overdue.
     pub(crate) beat: u64,
-    pub(crate) pinged: bool,
     /// When a namespace must have been joined.
     pub(crate) connect: u64,
     /// When a full buffer must have drained.
@@ -55,7 +56,8 @@ impl Deadlines {
 }
 
 pub(crate) enum Transport {
-    Polling(Polling),
+    /// In a box: most sessions are WebSockets, and what carries them is smaller.
+    Polling(Box<Polling>),
     WebSocket(Pipe),
     Stream(Streaming),
     /// The WebSocket or the stream is closed, and with it the session.
@@ -113,6 +115,7 @@ impl Link {
             dirty: false,
             full: false,
             paused: false,
+            pinged: false,
             deadlines,
         }
     }
@@ -202,7 +205,9 @@ impl Link {
     }
 
     pub(crate) fn wake_poll(&mut self) {
-        if let Transport::Polling(Polling { poll: Some(waker), .. }) = &self.transport {
+        if let Transport::Polling(polling) = &self.transport
+            && let Some(waker) = &polling.poll
+        {
             waker.wake_by_ref();
         }
     }

@@ -1,12 +1,12 @@
 //! All sessions by their id, in shards so that connecting clients do not queue for one lock.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::id::Id;
+use crate::table::{Keyed, Table};
 
 use super::session::Session;
 
@@ -14,7 +14,15 @@ const SHARDS: usize = 16;
 
 pub(crate) struct Registry {
     hasher: RandomState,
-    shards: [Mutex<HashMap<Id, Arc<Session>>>; SHARDS],
+    shards: [Mutex<Table<Arc<Session>>>; SHARDS],
+}
+
+impl Keyed for Arc<Session> {
+    type Key = Id;
+
+    fn with_key<R>(&self, f: impl FnOnce(&Id) -> R) -> R {
+        f(&self.id)
+    }
 }
 
 impl Registry {
@@ -22,12 +30,12 @@ impl Registry {
         Self { hasher: RandomState::new(), shards: Default::default() }
     }
 
-    fn shard(&self, id: &Id) -> &Mutex<HashMap<Id, Arc<Session>>> {
+    fn shard(&self, id: &Id) -> &Mutex<Table<Arc<Session>>> {
         &self.shards[self.hasher.hash_one(id) as usize % SHARDS]
     }
 
     pub(crate) fn insert(&self, session: &Arc<Session>) {
-        self.shard(&session.id).lock().insert(session.id, session.clone());
+        self.shard(&session.id).lock().insert(session.clone());
     }
 
     pub(crate) fn get(&self, id: &Id) -> Option<Arc<Session>> {
@@ -35,13 +43,7 @@ impl Registry {
     }
 
     pub(crate) fn remove(&self, id: &Id) {
-        let mut shard = self.shard(id).lock();
-        shard.remove(id);
-        // A storm of connections must not leave its tables behind.
-        if shard.capacity() > 64 && shard.len() < shard.capacity() / 8 {
-            let room = shard.len() * 2;
-            shard.shrink_to(room);
-        }
+        self.shard(id).lock().remove(id);
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {

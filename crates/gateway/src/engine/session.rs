@@ -20,7 +20,7 @@ use crate::socketio::Client;
 use crate::wheel::{Entry, Place};
 
 use super::close::Ending;
-use super::link::{Deadlines, Flushed, Link, Polling, Sent, Transport};
+use super::link::{Deadlines, Flushed, Link, Sent, Transport};
 
 pub(crate) const PING: Bytes = Bytes::from_static(&[0x81, 1, b'2']);
 /// A ping of the WebSocket protocol itself.
@@ -325,7 +325,7 @@ impl Transport {
     }
 
     pub(crate) fn polling() -> Self {
-        Self::Polling(Polling::default())
+        Self::Polling(Box::default())
     }
 }
 

@@ -18,6 +18,7 @@ use crate::id::Id;
 use crate::namespace::Namespace;
 use crate::recovery::Past;
 use crate::socketio::Socket;
+use crate::table::{Keyed, Table};
 
 pub use broadcast::{Emitted, Recipients, Target};
 pub(crate) use flusher::Flusher;
@@ -41,8 +42,24 @@ pub(crate) struct Hub {
 /// Rooms and sockets share their shards: both are found by a hash of their name.
 #[derive(Default)]
 struct Shard {
-    sockets: HashMap<Id, Arc<Socket>>,
-    rooms: HashMap<Box<str>, Arc<Room>>,
+    sockets: Table<Arc<Socket>>,
+    rooms: Table<Arc<Room>>,
+}
+
+impl Keyed for Arc<Socket> {
+    type Key = Id;
+
+    fn with_key<R>(&self, f: impl FnOnce(&Id) -> R) -> R {
+        f(&self.key())
+    }
+}
+
+impl Keyed for Arc<Room> {
+    type Key = str;
+
+    fn with_key<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        f(self.name())
+    }
 }
 
 impl Hub {
@@ -69,14 +86,14 @@ impl Hub {
             if socket.memberships.is_over() {
                 return;
             }
-            shard.sockets.insert(socket.key(), socket.clone());
+            shard.sockets.insert(socket.clone());
         }
         self.everyone.join(socket);
     }
 
     /// As `insert`, and nothing happens the second time.
     pub(crate) fn admit(&self, socket: &Arc<Socket>) {
-        let known = self.shard(socket.id()).lock().sockets.contains_key(&socket.key());
+        let known = self.shard(socket.id()).lock().sockets.get(&socket.key()).is_some();
         if !known {
             self.insert(socket);
         }
@@ -88,9 +105,7 @@ impl Hub {
         while let Some(room) = socket.memberships.any() {
             self.leave_room(socket, &room);
         }
-        let mut shard = self.shard(socket.id()).lock();
-        shard.sockets.remove(&socket.key());
-        shrink(&mut shard.sockets);
+        self.shard(socket.id()).lock().sockets.remove(&socket.key());
     }
 
     pub(crate) fn socket(&self, id: &str) -> Option<Arc<Socket>> {
@@ -155,7 +170,7 @@ impl Hub {
             return room.clone();
         }
         let room = Room::new(name);
-        shard.rooms.insert(name.into(), room.clone());
+        shard.rooms.insert(room.clone());
         room
     }
 
@@ -177,7 +192,6 @@ impl Hub {
         // Under the shard's lock nobody can find it any more; under its own, nobody has joined it.
         if room.give_up() {
             shard.rooms.remove(room.name());
-            shrink(&mut shard.rooms);
         }
     }
 }

@@ -45,6 +45,10 @@ impl Room {
         if !socket.memberships.add(self, state.members.len()) {
             return Joined::Refused;
         }
+        if state.members.capacity() == 0 {
+            // Many rooms have one member for ever, and there are many.
+            state.members.reserve_exact(1);
+        }
         state.members.push(socket.clone());
         Joined::Member
     }

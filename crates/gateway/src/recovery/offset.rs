@@ -29,10 +29,6 @@ impl Offset {
         Self { log, position: 0, mark: None }
     }
 
-    pub(crate) fn at(self, position: u64) -> Self {
-        Self { position, ..self }
-    }
-
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (log, rest) = text.split_at_checked(4)?;
         let (position, mark) = match rest.split_once('.') {

@@ -13,6 +13,7 @@ use crate::hub::Target;
 use crate::id::Id;
 use crate::reason::DisconnectReason;
 use crate::socketio::Socket;
+use crate::table::{Keyed, Table};
 
 use super::{Claim, Log, Recovery, Resume, Returning, SavedSession};
 
@@ -30,11 +31,23 @@ pub(crate) struct Past {
 #[derive(Default)]
 struct Sessions {
     /// Clients that are here, as far as we know.
-    live: HashMap<Id, Weak<Socket>>,
+    live: Table<Live>,
     saved: HashMap<Id, Arc<SavedSession>>,
     /// Those saved, by the time at which they expire; and some that are back.
     expiring: VecDeque<(u64, Id)>,
     sweeping: bool,
+}
+
+/// A connected client, until it is forgotten or saved; by its pid.
+struct Live(Arc<Socket>);
+
+impl Keyed for Live {
+    type Key = Id;
+
+    fn with_key<R>(&self, f: impl FnOnce(&Id) -> R) -> R {
+        // Only clients that can be recovered are in the table.
+        f(&self.0.resume().map_or(self.0.key(), Resume::pid))
+    }
 }
 
 /// A session that its client was allowed to go on with.
@@ -82,7 +95,7 @@ impl Past {
         resume.skip_to(log.head().position);
         socket.hub().insert(socket);
         if socket.is_connected() {
-            sessions.live.insert(resume.pid(), Arc::downgrade(socket));
+            sessions.live.insert(Live(socket.clone()));
         }
     }
 
@@ -129,7 +142,7 @@ impl Past {
             let saved = saved.clone();
             return saved.start(claim.offset).map(|_| (Returning { saved, claim }, None));
         }
-        let socket = sessions.live.get(&claim.pid)?.upgrade()?;
+        let socket = sessions.live.get(&claim.pid)?.0.clone();
         let head = self.log.lock().head();
         let resume = socket.resume()?;
         let saved = SavedSession::of(&socket, resume, head, now);
@@ -169,7 +182,7 @@ impl Past {
         let mark = saved.mark(&restoring.claim);
         resume.recover(pid, saved.sid, saved.first, mark);
         sessions.saved.remove(&pid);
-        sessions.live.insert(pid, Arc::downgrade(socket));
+        sessions.live.insert(Live(socket.clone()));
         for frame in &missed {
             if socket.session().emit(frame).is_err() {
                 resume.miss();
@@ -207,7 +220,7 @@ impl Sessions {
     /// Whether the client is here as this socket.
     fn is_live(&self, socket: &Arc<Socket>, resume: &Resume) -> bool {
         let live = self.live.get(&resume.pid());
-        live.is_some_and(|live| std::ptr::eq(live.as_ptr(), Arc::as_ptr(socket)))
+        live.is_some_and(|live| Arc::ptr_eq(&live.0, socket))
     }
 
     fn expire(&mut self, now: u64, most: usize) {
@@ -224,7 +237,6 @@ impl Sessions {
     }
 
     fn shrink(&mut self) {
-        crate::hub::shrink(&mut self.live);
         crate::hub::shrink(&mut self.saved);
         if self.expiring.is_empty() {
             self.expiring = VecDeque::new();

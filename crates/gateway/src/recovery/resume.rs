@@ -13,9 +13,10 @@ use super::{Marks, Offset};
 pub(crate) struct Resume {
     own: Id,
     /// Log and position at which the socket began.
-    begin: Offset,
+    log: [u8; 4],
+    begin: u64,
     /// Set once it is recovered: pid, id and beginning of the session it goes on with.
-    old: OnceLock<(Id, Id, u64)>,
+    old: OnceLock<Box<(Id, Id, u64)>>,
     /// What the next event carries: everything up to here that is for this client is on its way.
     offset: AtomicU64,
     /// What the last event carried.
@@ -28,7 +29,8 @@ impl Resume {
     pub(super) fn new(begin: Offset) -> Self {
         Self {
             own: Id::random(),
-            begin,
+            log: begin.log,
+            begin: begin.position,
             old: OnceLock::new(),
             offset: AtomicU64::new(begin.position),
             sent: AtomicU64::new(begin.position),
@@ -40,7 +42,7 @@ impl Resume {
     /// Until it is decided whether the client is recovered, it keeps the offset that it came with: one from today
     /// would hide what it has missed, if the connection broke again now.
     pub(crate) fn hold(&self, offset: Offset) {
-        if offset.log == self.begin.log && offset.position <= self.begin.position {
+        if offset.log == self.log && offset.position <= self.begin {
             self.offset.store(offset.position, Ordering::Relaxed);
         }
     }
@@ -49,7 +51,7 @@ impl Resume {
     pub(super) fn recover(&self, pid: Id, sid: Id, first: u64, mark: Option<u64>) {
         *self.marks.lock() = Marks::after(mark);
         // Once, by whoever connects the socket.
-        let _ = self.old.set((pid, sid, first));
+        let _ = self.old.set(Box::new((pid, sid, first)));
     }
 
     pub(crate) fn is_recovered(&self) -> bool {
@@ -57,26 +59,26 @@ impl Resume {
     }
 
     pub(crate) fn pid(&self) -> Id {
-        self.old.get().map_or(self.own, |(pid, ..)| *pid)
+        self.old.get().map_or(self.own, |old| old.0)
     }
 
     pub(crate) fn sid(&self) -> Option<&Id> {
-        self.old.get().map(|(_, sid, _)| sid)
+        self.old.get().map(|old| &old.1)
     }
 
     pub(super) fn first(&self) -> u64 {
-        self.old.get().map_or(self.begin.position, |(.., first)| *first)
+        self.old.get().map_or(self.begin, |old| old.2)
     }
 
     /// The offset of an event for this client alone that is not kept.
     pub(crate) fn next(&self, mark: Option<u64>) -> Offset {
-        let offset = self.begin.at(self.offset.load(Ordering::Relaxed));
-        self.sent.store(offset.position, Ordering::Relaxed);
+        let position = self.offset.load(Ordering::Relaxed);
+        self.sent.store(position, Ordering::Relaxed);
         let mut marks = self.marks.lock();
         if let Some(mark) = mark {
-            marks.note(offset.position, mark);
+            marks.note(position, mark);
         }
-        Offset { mark: marks.last(), ..offset }
+        Offset { log: self.log, position, mark: marks.last() }
     }
 
     /// An event with this offset is on its way.

@@ -68,10 +68,15 @@ pub(super) struct Waiting(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    next: u64,
-    /// Few at a time, and none nearly always: a list takes less than a map.
-    answers: Vec<(u64, Answer)>,
+    asked: Option<Box<Asked>>,
     closed: bool,
+}
+
+#[derive(Default)]
+struct Asked {
+    next: u64,
+    /// Few at a time: a list takes less than a map.
+    answers: Vec<(u64, Answer)>,
 }
 
 impl Waiting {
@@ -81,33 +86,31 @@ impl Waiting {
         if state.closed {
             return Err(AckError::Closed);
         }
-        if state.answers.len() >= MAX_WAITING {
+        let asked = state.asked.get_or_insert_default();
+        if asked.answers.len() >= MAX_WAITING {
             return Err(AckError::Full);
         }
-        let id = state.next;
-        state.next += 1;
+        let id = asked.next;
+        asked.next += 1;
         let (answer, answered) = oneshot::channel();
-        state.answers.push((id, answer));
+        asked.answers.push((id, answer));
         Ok((id, answered))
     }
 
     /// Takes an answer out; an unknown id is a late one, and ignored.
     pub(super) fn end(&self, id: u64) -> Option<Answer> {
         let mut state = self.0.lock();
-        let at = state.answers.iter().position(|(other, _)| *other == id)?;
-        let (_, answer) = state.answers.swap_remove(at);
-        if state.answers.is_empty() {
-            state.answers = Vec::new();
-        }
-        Some(answer)
+        let asked = state.asked.as_mut()?;
+        let at = asked.answers.iter().position(|(other, _)| *other == id)?;
+        Some(asked.answers.swap_remove(at).1)
     }
 
     /// Fails all of them.
     pub(super) fn close(&self) {
         let mut state = self.0.lock();
         state.closed = true;
-        let answers = std::mem::take(&mut state.answers);
+        let asked = state.asked.take();
         drop(state);
-        drop(answers);
+        drop(asked);
     }
 }

@@ -30,17 +30,72 @@ pub(crate) struct Client(Mutex<State>);
 
 struct State {
     decoder: Decoder,
-    /// Those whose `connect` succeeded; nearly always one.
-    sockets: Vec<Arc<Socket>>,
-    work: VecDeque<Work>,
-    work_bytes: usize,
+    /// Those whose `connect` succeeded.
+    sockets: Sockets,
+    /// What waits to be done; nothing does on an idle connection.
+    queue: Option<Box<Queue>>,
     /// Somebody is working, or about to.
     running: bool,
-    /// The reader, if it waits for room in `work`.
-    reader: Option<Waker>,
     closed: Option<DisconnectReason>,
+}
+
+#[derive(Default)]
+struct Queue {
+    work: VecDeque<Work>,
+    bytes: usize,
+    /// The reader, if it waits for room.
+    reader: Option<Waker>,
+}
+
+/// Nearly always one.
+#[derive(Default)]
+struct Sockets {
+    first: Option<Arc<Socket>>,
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
+    sockets: Vec<Arc<Socket>>,
     /// Namespaces that we have put the client out of: what it sent before it knew is no offence.
     dismissed: Vec<Arc<Hub>>,
+}
+
+impl Sockets {
+    fn iter(&self) -> impl Iterator<Item = &Arc<Socket>> {
+        self.first.iter().chain(self.more.iter().flat_map(|more| &more.sockets))
+    }
+
+    fn all(&self) -> Vec<Arc<Socket>> {
+        self.iter().cloned().collect()
+    }
+
+    fn add(&mut self, socket: &Arc<Socket>) {
+        match &self.first {
+            None => self.first = Some(socket.clone()),
+            Some(_) => self.more.get_or_insert_default().sockets.push(socket.clone()),
+        }
+        if let Some(more) = &mut self.more {
+            more.dismissed.retain(|hub| !Arc::ptr_eq(hub, socket.hub()));
+        }
+    }
+
+    fn remove(&mut self, socket: &Arc<Socket>) {
+        self.first.take_if(|other| Arc::ptr_eq(other, socket));
+        if let Some(more) = &mut self.more {
+            more.sockets.retain(|other| !Arc::ptr_eq(other, socket));
+        }
+    }
+
+    fn note_dismissed(&mut self, hub: &Arc<Hub>) {
+        self.more.get_or_insert_default().dismissed.push(hub.clone());
+    }
+
+    fn was_dismissed(&self, namespace: &str) -> bool {
+        self.more
+            .as_ref()
+            .is_some_and(|more| more.dismissed.iter().any(|hub| *hub.name == *namespace))
+    }
 }
 
 /// A message of the client.
@@ -78,13 +133,10 @@ impl Client {
     pub(crate) fn new(config: &Config) -> Self {
         Self(Mutex::new(State {
             decoder: Decoder::new(MAX_ATTACHMENTS, config.max_payload),
-            sockets: Vec::new(),
-            work: VecDeque::new(),
-            work_bytes: 0,
+            sockets: Sockets::default(),
+            queue: None,
             running: false,
-            reader: None,
             closed: None,
-            dismissed: Vec::new(),
         }))
     }
 
@@ -142,8 +194,9 @@ impl Client {
         let here = matches!(work, Work::Packet(_) | Work::Message(_) | Work::Opened(_));
         let idle = {
             let mut state = self.0.lock();
-            state.work_bytes += work.cost();
-            state.work.push_back(work);
+            let queue = state.queue.get_or_insert_default();
+            queue.bytes += work.cost();
+            queue.work.push_back(work);
             !std::mem::replace(&mut state.running, true)
         };
         if idle && here {
@@ -158,13 +211,15 @@ impl Client {
     /// The next thing to do; `None` ends the turn of whoever works.
     fn next(&self) -> Option<Work> {
         let mut state = self.0.lock();
-        let Some(work) = state.work.pop_front() else {
+        let queue = state.queue.as_mut();
+        let Some((work, queue)) = queue.and_then(|queue| Some((queue.work.pop_front()?, queue)))
+        else {
             state.running = false;
-            state.work = VecDeque::new();
+            state.queue = None;
             return None;
         };
-        state.work_bytes = state.work_bytes.saturating_sub(work.cost());
-        let reader = state.reader.take();
+        queue.bytes = queue.bytes.saturating_sub(work.cost());
+        let reader = queue.reader.take();
         drop(state);
         if let Some(reader) = reader {
             reader.wake();
@@ -175,10 +230,11 @@ impl Client {
     /// Ready while there is room for more packets.
     pub(crate) fn poll_room(&self, config: &Config, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
-        if state.work.len() < config.inbound_backlog && state.work_bytes <= config.max_payload {
+        let Some(queue) = &mut state.queue else { return Poll::Ready(()) };
+        if queue.work.len() < config.inbound_backlog && queue.bytes <= config.max_payload {
             return Poll::Ready(());
         }
-        state.reader = Some(cx.waker().clone());
+        queue.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -187,7 +243,7 @@ impl Client {
     }
 
     pub(crate) fn sockets(&self) -> usize {
-        self.0.lock().sockets.len()
+        self.0.lock().sockets.iter().count()
     }
 
     /// Adds a socket that was let in. `Err` with the reason if the connection has ended meanwhile.
@@ -197,9 +253,7 @@ impl Client {
             return Err(reason);
         }
         socket.set_connected()?;
-        state.sockets.reserve_exact(1);
-        state.sockets.push(socket.clone());
-        state.dismissed.retain(|hub| !Arc::ptr_eq(hub, socket.hub()));
+        state.sockets.add(socket);
         Ok(())
     }
 
@@ -207,11 +261,11 @@ impl Client {
     pub(super) fn remove(&self, socket: &Arc<Socket>) {
         let last = {
             let mut state = self.0.lock();
-            state.sockets.retain(|other| !Arc::ptr_eq(other, socket));
+            state.sockets.remove(socket);
             if socket.is_dismissed() && state.closed.is_none() {
-                state.dismissed.push(socket.hub().clone());
+                state.sockets.note_dismissed(socket.hub());
             }
-            state.sockets.is_empty()
+            state.sockets.iter().next().is_none()
         };
         if last && !socket.is_plain() {
             socket.session().await_namespace();
@@ -220,7 +274,7 @@ impl Client {
 
     /// Whether we have put the client out of `namespace`.
     pub(super) fn was_dismissed(&self, namespace: &str) -> bool {
-        self.0.lock().dismissed.iter().any(|hub| *hub.name == *namespace)
+        self.0.lock().sockets.was_dismissed(namespace)
     }
 
     /// The connection has ended: its sockets leave their rooms at once. What the client sent before is still
@@ -229,7 +283,7 @@ impl Client {
         let sockets = {
             let mut state = self.0.lock();
             state.closed = Some(reason);
-            state.sockets.clone()
+            state.sockets.all()
         };
         for socket in sockets.into_iter().filter(|socket| socket.retire()) {
             socket.depart(reason);
@@ -243,7 +297,7 @@ impl Client {
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Socket>> {
-        self.0.lock().sockets.clone()
+        self.0.lock().sockets.all()
     }
 }
 

@@ -12,8 +12,9 @@ use crate::json::{self, MAX_DEPTH, Token};
 /// those that have come, at most `max_bytes_total` of them.
 #[derive(Debug)]
 pub struct Decoder {
-    max_attachments: usize,
-    max_bytes_total: usize,
+    // A connection has one of these for as long as it is open.
+    max_attachments: u32,
+    max_bytes_total: u32,
     pending: Option<Box<Pending>>,
 }
 
@@ -29,7 +30,12 @@ struct Pending {
 impl Decoder {
     /// A decoder for packets of at most `max_attachments`, and `max_bytes_total` with their text.
     pub fn new(max_attachments: usize, max_bytes_total: usize) -> Decoder {
-        Decoder { max_attachments, max_bytes_total, pending: None }
+        let bounded = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
+        Decoder {
+            max_attachments: bounded(max_attachments),
+            max_bytes_total: bounded(max_bytes_total),
+            pending: None,
+        }
     }
 
     /// Takes a text message, without the Engine.IO type. `None` means that attachments are to follow.
@@ -37,10 +43,10 @@ impl Decoder {
         if self.pending.take().is_some() {
             return Err(Error::UnexpectedText);
         }
-        if text.len() > self.max_bytes_total {
+        if text.len() > self.max_bytes_total as usize {
             return Err(self.too_big());
         }
-        let (packet, missing) = parse(text, self.max_attachments)?;
+        let (packet, missing) = parse(text, self.max_attachments as usize)?;
         if missing == 0 {
             return Ok(Some(packet));
         }
@@ -52,7 +58,7 @@ impl Decoder {
     pub fn binary(&mut self, data: Bytes) -> Result<Option<Packet>, Error> {
         let mut pending = self.pending.take().ok_or(Error::UnexpectedBinary)?;
         pending.bytes = pending.bytes.saturating_add(data.len());
-        if pending.bytes > self.max_bytes_total {
+        if pending.bytes > self.max_bytes_total as usize {
             return Err(self.too_big());
         }
         pending.packet.attachments.push(data);
@@ -75,7 +81,7 @@ impl Decoder {
     }
 
     fn too_big(&self) -> Error {
-        Error::TooBig { limit: self.max_bytes_total }
+        Error::TooBig { limit: self.max_bytes_total as usize }
     }
 }
 

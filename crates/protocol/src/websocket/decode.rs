@@ -75,6 +75,14 @@ impl Decoder {
         result
     }
 
+    /// Whether it stands between two messages: then it is as good as a new one.
+    pub fn is_at_rest(&self) -> bool {
+        self.failed.is_none()
+            && self.frame.is_none()
+            && self.message.is_none()
+            && self.head.buffered() == 0
+    }
+
     /// How many received bytes are kept inside: an incomplete header, frame or message.
     pub fn buffered(&self) -> usize {
         self.head.buffered() + self.data.len() + self.control.len()

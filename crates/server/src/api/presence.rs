@@ -167,7 +167,7 @@ async fn of_users(state: &AppState, caller: &Caller, users: &str) -> Result<Pres
         let detail = "A user may ask about itself, or about a room";
         return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
     }
-    let mut users = state.presence.of_users(&ids);
+    let mut users = state.presence.of_users(&state.hub, &ids);
     add_last_seen(state, &mut users).await?;
     let online = users.iter().filter(|entry| entry.connected_at.is_some()).count();
     Ok(Presence { room: None, online, large: None, users, pagination: None })

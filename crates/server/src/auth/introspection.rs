@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tidings_core::{ids::UserId, ports::Clock, revocation::TokenHash, time::Timestamp};
 
-use super::{Claims, TokenError, seconds, short_text};
+use super::{Claims, Granted, TokenError, seconds, short_text};
 use crate::{
     config::Auth,
     outbound::{Manners, Service, Unanswered},
@@ -60,7 +60,7 @@ struct Said {
     #[serde(default, deserialize_with = "seconds")]
     nbf: Option<u64>,
     #[serde(default, deserialize_with = "short_text")]
-    jti: Option<String>,
+    jti: Option<Box<str>>,
     iss: Option<String>,
     aud: Option<Audience>,
     scope: Option<String>,
@@ -218,19 +218,13 @@ impl Introspector {
         permissions.extend(scope.split_ascii_whitespace().map(str::to_owned));
         // Without an end of its own a connection ends when the answer does.
         let exp = said.exp.unwrap_or_else(|| to_seconds(now.plus(self.grace)));
-        let claims = Claims {
-            iat: said.iat,
-            jti: said.jti,
-            roles: said.roles,
-            groups: said.groups,
-            permissions,
-            rooms: said.rooms,
-            ..Claims::user(sub, exp)
-        };
-        if !claims.is_bounded() {
+        let granted =
+            Granted { roles: said.roles, groups: said.groups, permissions, rooms: said.rooms };
+        if !granted.is_bounded() {
             return Err(invalid("a list of claims is too long"));
         }
-        Ok(claims)
+        let rights = granted.into();
+        Ok(Claims { iat: said.iat, jti: said.jti, rights, ..Claims::user(sub, exp) })
     }
 }
 

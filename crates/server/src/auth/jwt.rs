@@ -17,7 +17,8 @@ use crate::config::Auth;
 
 /// Checks tokens against all keys of the configuration.
 pub struct TokenVerifier {
-    keys: Vec<VerificationKey>,
+    /// Each with what its tokens have to fulfil, put together once.
+    keys: Vec<(VerificationKey, Validation)>,
     jwks: Option<Jwks>,
     introspector: Option<Introspector>,
     issuer: Option<String>,
@@ -50,8 +51,8 @@ impl TokenVerifier {
             .jwks_url
             .as_deref()
             .map(|url| Jwks::new(url.to_owned(), config.jwks_cache, config.jwks_grace));
-        Ok(Self {
-            keys,
+        let mut verifier = Self {
+            keys: Vec::new(),
             jwks: jwks.transpose()?,
             introspector: Introspector::new(config, clock)?,
             issuer: config.issuer.clone(),
@@ -59,7 +60,13 @@ impl TokenVerifier {
             leeway: config.leeway,
             max_life: config.max_token_life,
             revocations,
-        })
+        };
+        let with_validation = |key: VerificationKey| {
+            let validation = verifier.validation(key.algorithm);
+            (key, validation)
+        };
+        verifier.keys = keys.into_iter().map(with_validation).collect();
+        Ok(verifier)
     }
 
     /// The claims of a token that is signed by one of our keys and holds now.
@@ -85,7 +92,7 @@ impl TokenVerifier {
         };
         let Some(jwks) = &self.jwks else { return Err(failure) };
         match jwks.find(kid.as_deref(), algorithm).await? {
-            Some(key) => self.check(token, algorithm, &key),
+            Some(key) => self.check(token, &self.validation(algorithm), &key),
             None => Err(failure),
         }
     }
@@ -122,8 +129,8 @@ impl TokenVerifier {
         };
         let mut failure = TokenError::Invalid("no key of this kid and algorithm".into());
         let kid = header.kid.as_deref();
-        for key in self.keys.iter().filter(|key| matches(key, kid, header.alg)) {
-            match self.check(token, key.algorithm, &key.key) {
+        for (key, validation) in self.keys.iter().filter(|(key, _)| matches(key, kid, header.alg)) {
+            match self.check(token, validation, &key.key) {
                 Err(TokenError::Invalid(reason)) => failure = TokenError::Invalid(reason),
                 verdict => return Local::Verdict(verdict),
             }
@@ -134,16 +141,16 @@ impl TokenVerifier {
     fn check(
         &self,
         token: &str,
-        algorithm: Algorithm,
+        validation: &Validation,
         key: &DecodingKey,
     ) -> Result<Claims, TokenError> {
-        let mut claims = jsonwebtoken::decode::<Claims>(token, key, &self.validation(algorithm))
+        let mut claims = jsonwebtoken::decode::<Claims>(token, key, validation)
             .map_err(|problem| match problem.kind() {
                 ErrorKind::ExpiredSignature => TokenError::Expired,
                 _ => TokenError::Invalid(problem.to_string()),
             })?
             .claims;
-        if !claims.is_bounded() {
+        if !claims.rights.is_bounded() {
             return Err(TokenError::Invalid("a list of claims is too long".into()));
         }
         claims.hash = revocations::hash(token);
@@ -253,7 +260,10 @@ mod tests {
             Algorithm::HS256,
         );
         let claims = verifier(None).verify(&token).await.unwrap();
-        assert_eq!((claims.sub.as_str(), claims.roles), ("alice", vec!["admin".to_owned()]));
+        assert_eq!(
+            (claims.sub.as_str(), &*claims.rights.roles),
+            ("alice", &["admin".to_owned()][..])
+        );
     }
 
     #[tokio::test]

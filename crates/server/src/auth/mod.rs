@@ -7,6 +7,8 @@ mod keys;
 mod revocations;
 mod tickets;
 
+use std::{ops::Deref, sync::Arc};
+
 use serde::{Deserialize, Deserializer, Serialize};
 use tidings_core::{
     ids::UserId,
@@ -27,59 +29,87 @@ pub const MAX_TOKEN: usize = 8 * 1024;
 const MAX_ENTRIES: usize = 1_000;
 const MAX_ENTRY: usize = 256;
 
-/// What a token says about its bearer.
+/// What a token says about its bearer. Each connection keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Payload", into = "Payload")]
 pub struct Claims {
     pub sub: UserId,
     /// Seconds since the epoch.
     pub exp: u64,
     /// When it was issued, in seconds since the epoch.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
     pub iat: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text")]
-    pub jti: Option<String>,
+    pub jti: Option<Box<str>>,
     /// Of the token that says so.
-    #[serde(skip)]
     pub hash: TokenHash,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Rights,
+}
+
+/// What a token grants beyond the own inbox. Most grant nothing: then it takes a pointer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights(Option<Arc<Granted>>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Granted {
     pub roles: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
     /// Globs of rooms that the bearer may join.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rooms: Vec<String>,
 }
 
-impl Claims {
-    /// A plain user, without any rights beyond the own inbox.
-    pub fn user(sub: UserId, exp: u64) -> Self {
-        let none = Vec::new;
-        Self {
-            sub,
-            exp,
-            iat: None,
-            jti: None,
-            hash: TokenHash::default(),
-            roles: none(),
-            groups: none(),
-            permissions: none(),
-            rooms: none(),
-        }
-    }
+/// Claims as they stand in a token.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    sub: UserId,
+    exp: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "seconds")]
+    iat: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "short_text")]
+    jti: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    roles: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    permissions: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rooms: Vec<String>,
+}
 
-    /// For a token of our own: when it is issued, and a name that no other has.
-    #[must_use]
-    pub fn issued(mut self, now: Timestamp) -> Self {
-        self.iat = u64::try_from(now.as_millis() / 1_000).ok();
-        self.jti = Some(random_hex::<16>());
-        self
+impl From<Payload> for Claims {
+    fn from(said: Payload) -> Self {
+        let Payload { sub, exp, iat, jti, roles, groups, permissions, rooms } = said;
+        let rights = Granted { roles, groups, permissions, rooms }.into();
+        Self { iat, jti, rights, ..Self::user(sub, exp) }
     }
+}
 
-    pub fn expires_at(&self) -> Timestamp {
-        let ms = i64::try_from(self.exp).unwrap_or(i64::MAX).saturating_mul(1_000);
-        Timestamp::from_millis(ms)
+impl From<Claims> for Payload {
+    fn from(claims: Claims) -> Self {
+        let Granted { roles, groups, permissions, rooms } = Granted::clone(&claims.rights);
+        let Claims { sub, exp, iat, jti, .. } = claims;
+        Self { sub, exp, iat, jti, roles, groups, permissions, rooms }
+    }
+}
+
+impl Deref for Rights {
+    type Target = Granted;
+
+    fn deref(&self) -> &Granted {
+        static NONE: Granted = Granted::none();
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl From<Granted> for Rights {
+    fn from(granted: Granted) -> Self {
+        Self((granted != Granted::none()).then(|| Arc::new(granted)))
+    }
+}
+
+impl Granted {
+    const fn none() -> Self {
+        Self { roles: Vec::new(), groups: Vec::new(), permissions: Vec::new(), rooms: Vec::new() }
     }
 
     /// Lists long enough to cost memory on every connection are refused.
@@ -87,6 +117,27 @@ impl Claims {
         [&self.roles, &self.groups, &self.permissions, &self.rooms].iter().all(|list| {
             list.len() <= MAX_ENTRIES && list.iter().all(|entry| entry.len() <= MAX_ENTRY)
         })
+    }
+}
+
+impl Claims {
+    /// A plain user, without any rights beyond the own inbox.
+    pub fn user(sub: UserId, exp: u64) -> Self {
+        let (hash, rights) = (TokenHash::default(), Rights::default());
+        Self { sub, exp, iat: None, jti: None, hash, rights }
+    }
+
+    /// For a token of our own: when it is issued, and a name that no other has.
+    #[must_use]
+    pub fn issued(mut self, now: Timestamp) -> Self {
+        self.iat = u64::try_from(now.as_millis() / 1_000).ok();
+        self.jti = Some(random_hex::<16>().into());
+        self
+    }
+
+    pub fn expires_at(&self) -> Timestamp {
+        let ms = i64::try_from(self.exp).unwrap_or(i64::MAX).saturating_mul(1_000);
+        Timestamp::from_millis(ms)
     }
 }
 
@@ -101,9 +152,9 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
 }
 
 /// A `jti` that is no text, or too long, names nothing.
-fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+fn short_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<str>>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
-    Ok(value.as_str().filter(|text| text.len() <= MAX_JTI).map(str::to_owned))
+    Ok(value.as_str().filter(|text| text.len() <= MAX_JTI).map(Into::into))
 }
 
 /// Why a token is not accepted. The text is what a client may know.

@@ -7,7 +7,7 @@ use tidings_core::{ids::UserId, ports::Clock as _};
 
 use super::{Global, say};
 use crate::{
-    auth::{Claims, sign},
+    auth::{Claims, Granted, sign},
     clock::SystemClock,
     data_dir,
 };
@@ -42,7 +42,8 @@ impl Token {
         let now = SystemClock.now();
         let seconds = now.as_millis() / 1000;
         let exp = u64::try_from(seconds.saturating_add(self.ttl.as_secs())).context("--ttl")?;
-        let claims = Claims { roles: self.role, ..Claims::user(user, exp).issued(now) };
+        let rights = Granted { roles: self.role, ..Granted::default() }.into();
+        let claims = Claims { rights, ..Claims::user(user, exp).issued(now) };
         say(sign(&claims, &secret, &config.auth)?);
         Ok(())
     }

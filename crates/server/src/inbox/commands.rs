@@ -72,7 +72,7 @@ pub(crate) type Answer = Result<Value, CommandError>;
 pub(super) fn bucket<'a>(session: &'a InboxSession, name: &str) -> &'a Bucket {
     match name {
         "notification:ack" | "heartbeat" => &session.acks,
-        _ if presence::commands::is_typing(name) => &session.presence.typing,
+        _ if presence::commands::is_typing(name) => session.presence.typing(),
         _ => &session.messages,
     }
 }

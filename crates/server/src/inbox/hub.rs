@@ -75,7 +75,7 @@ impl InboxHub {
     }
 
     /// Adds a session. Gives those that have to go for it, the user's oldest.
-    pub(super) fn register(&self, session: &Arc<InboxSession>) -> Vec<Arc<InboxSession>> {
+    pub(crate) fn register(&self, session: &Arc<InboxSession>) -> Vec<Arc<InboxSession>> {
         let mut shard = self.shard(&session.user).lock();
         let entry = shard.entry(session.user.clone()).or_default();
         // One that goes on on another connection is not one more, though its end may not have come this far.
@@ -83,6 +83,8 @@ impl InboxHub {
         entry.sessions.retain(|other| other.socket.id() != id);
         let over = (entry.sessions.len() + 1).saturating_sub(self.connections_per_user);
         let displaced = entry.sessions.drain(..over).collect();
+        // Nearly everybody has one, and there are many.
+        entry.sessions.reserve_exact(1);
         entry.sessions.push(Arc::clone(session));
         displaced
     }

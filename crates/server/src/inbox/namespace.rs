@@ -29,17 +29,12 @@ pub struct InboxNamespace {
     state: AppState,
 }
 
-/// What a socket carries: its session, and what it asked for until it is opened.
-struct Attached {
+/// What a socket carries until it is opened; from then on it carries the session alone.
+struct Arriving {
     session: Arc<InboxSession>,
-    /// Until it is opened.
-    entrance: parking_lot::Mutex<Option<Box<Entrance>>>,
-}
-
-struct Entrance {
     request: OpenRequest,
     /// What it will have again if it is recovered.
-    resumed: Option<Resumed>,
+    resumed: parking_lot::Mutex<Option<Resumed>>,
 }
 
 /// A client that comes back.
@@ -125,10 +120,8 @@ impl InboxNamespace {
         let per_minute = self.state.config.limits.client_messages;
         let session =
             InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
-        socket.set_data(Arc::new(Attached {
-            session: Arc::new(session),
-            entrance: parking_lot::Mutex::new(Some(Box::new(Entrance { request, resumed: None }))),
-        }));
+        let (session, resumed) = (Arc::new(session), parking_lot::Mutex::default());
+        socket.set_data(Arc::new(Arriving { session, request, resumed }));
         Ok(())
     }
 
@@ -148,13 +141,9 @@ impl InboxNamespace {
     }
 }
 
-fn attached(socket: &Socket) -> Option<Arc<Attached>> {
-    socket.data::<Attached>()
-}
-
-/// The session of a connected client.
+/// The session of a client that connects, or has.
 pub(crate) fn session_of(socket: &Socket) -> Option<Arc<InboxSession>> {
-    attached(socket).map(|attached| Arc::clone(&attached.session))
+    socket.data::<InboxSession>().or_else(|| Some(Arc::clone(&socket.data::<Arriving>()?.session)))
 }
 
 /// Longest user agent in the log, in characters.
@@ -219,7 +208,7 @@ impl Namespace for InboxNamespace {
     }
 
     fn keep(&self, socket: &Arc<Socket>) -> Option<Kept> {
-        Some(Arc::new(rooms::leave_behind(&attached(socket)?.session)))
+        Some(Arc::new(rooms::leave_behind(&*session_of(socket)?)))
     }
 
     async fn recover(
@@ -227,8 +216,8 @@ impl Namespace for InboxNamespace {
         socket: &Arc<Socket>,
         returning: &Returning,
     ) -> Result<Vec<String>, ()> {
-        let attached = attached(socket).ok_or(())?;
-        let session = &attached.session;
+        let arriving = socket.data::<Arriving>().ok_or(())?;
+        let session = &arriving.session;
         let left = returning.kept::<rooms::Left>().ok_or(())?;
         if left.user != session.user {
             let ip = socket.handshake().client_ip;
@@ -239,25 +228,23 @@ impl Namespace for InboxNamespace {
         let names = rooms.names(session);
         session.presence.inherit(left.card.clone());
         let rev = returning.mark().map(Rev);
-        if let Some(entrance) = attached.entrance.lock().as_mut() {
-            entrance.resumed = Some(Resumed { rooms, rev });
-        }
+        *arriving.resumed.lock() = Some(Resumed { rooms, rev });
         Ok(names)
     }
 
     async fn connected(&self, socket: &Arc<Socket>) {
-        let Some(attached) = attached(socket) else { return };
-        let Some(entrance) = attached.entrance.lock().take() else { return };
-        let Entrance { mut request, resumed } = *entrance;
-        let session = &attached.session;
-        let resumed = resumed.filter(|_| socket.recovered());
+        let Some(arriving) = socket.data::<Arriving>() else { return };
+        let session = &arriving.session;
+        socket.set_data(Arc::clone(session) as _);
+        let mut request = arriving.request.clone();
+        let resumed = arriving.resumed.lock().take().filter(|_| socket.recovered());
         rooms::open(&self.state, session).await;
         if let Some(Resumed { rooms, rev }) = resumed {
             rooms::resume(&self.state, session, rooms).await;
             // A client that says itself what it has knows best.
             request.since = request.since.or(rev.map(Since::Rev));
         }
-        for displaced in self.state.hub.register(session) {
+        for displaced in self.state.presence.connect(&self.state.hub, session, self.now()) {
             // Told not to come back, or the devices would push one another out in a ring.
             let message = "Too many connections of this user; the oldest is closed";
             displaced.dismiss(&self.state.metrics, "CONNECTION_LIMIT", message);
@@ -296,14 +283,13 @@ impl Namespace for InboxNamespace {
     }
 
     fn disconnected(&self, socket: &Arc<Socket>, reason: DisconnectReason) {
-        let Some(attached) = attached(socket) else { return };
+        let opened = socket.data::<InboxSession>();
         // Socket and session hold each other; here it ends.
         socket.set_data(Arc::new(()));
-        let session = &attached.session;
-        if attached.entrance.lock().is_some() {
-            // Never got as far as being registered.
-            return;
-        }
+        // Some never got as far as being registered.
+        let Some(session) = &opened else { return };
+        // It may be back in a moment: for presence it is here, and in its rooms, until then.
+        self.state.presence.disconnect(session, self.now());
         self.state.hub.unregister(session);
         self.state.bus.unsubscribe(&session.user);
         rooms::close(&self.state, session);
@@ -317,15 +303,15 @@ impl Namespace for InboxNamespace {
 
     fn overflowed(&self, socket: &Arc<Socket>) {
         self.state.metrics.send_buffer_full();
-        if let Some(attached) = attached(socket) {
-            let user = &attached.session.user;
+        if let Some(session) = session_of(socket) {
+            let user = &session.user;
             tracing::info!(event = "connection.lagging", user_id = %user, socket_id = socket.id());
         }
     }
 
     async fn drained(&self, socket: &Arc<Socket>) {
-        if let Some(attached) = attached(socket) {
-            self.state.hub.report(&attached.session.user);
+        if let Some(session) = session_of(socket) {
+            self.state.hub.report(&session.user);
         }
     }
 }

@@ -30,8 +30,6 @@ pub struct InboxSession {
     pub device: Option<DeviceId>,
     pub socket: Arc<Socket>,
     claims: Mutex<Arc<Claims>>,
-    /// When its token ends, in milliseconds; moved by `auth:refresh`.
-    expires_at: AtomicI64,
     /// When the client last said something, in milliseconds.
     active_at: AtomicI64,
     pub opened_at: Timestamp,
@@ -49,13 +47,55 @@ struct Position {
     live: bool,
     /// It has been told everything up to here.
     sent: Rev,
-    /// Changes that came too early, by rev.
-    held: BTreeMap<Rev, Arc<InboxChange>>,
+    /// Changes that came too early.
+    held: Held,
     /// It misses something that does not come by itself: its send buffer was full, too much was
     /// held, or it is pages behind. A query tells it from `sent` on, and until then nothing does.
     lagging: bool,
     /// That query is under way. What comes meanwhile is held again.
     repairing: bool,
+}
+
+impl Position {
+    fn next(&self) -> Rev {
+        Rev(self.sent.0 + 1)
+    }
+}
+
+/// Changes by rev. Hardly ever is there one, so that none takes no more than a pointer.
+#[derive(Default)]
+#[allow(clippy::box_collection, reason = "a map takes three pointers")]
+struct Held(Option<Box<BTreeMap<Rev, Arc<InboxChange>>>>);
+
+impl Held {
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |held| held.len())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn put(&mut self, change: &Arc<InboxChange>) {
+        self.0.get_or_insert_default().insert(change.rev, Arc::clone(change));
+    }
+
+    fn take(&mut self, rev: Rev) -> Option<Arc<InboxChange>> {
+        let change = self.0.as_mut()?.remove(&rev);
+        self.0.take_if(|held| held.is_empty());
+        change
+    }
+
+    fn forget_up_to(&mut self, known: Rev) {
+        if let Some(held) = &mut self.0 {
+            held.retain(|rev, _| *rev > known);
+        }
+        self.0.take_if(|held| held.is_empty());
+    }
+
+    fn clear(&mut self) {
+        self.0 = None;
+    }
 }
 
 /// What became of a page that a query found.
@@ -103,7 +143,6 @@ impl InboxSession {
             user: claims.sub.clone(),
             device,
             socket,
-            expires_at: AtomicI64::new(claims.expires_at().as_millis()),
             claims: Mutex::new(Arc::new(claims)),
             active_at: AtomicI64::new(now.as_millis()),
             opened_at: now,
@@ -122,12 +161,11 @@ impl InboxSession {
 
     /// Takes a renewed token of the same user.
     pub(super) fn renew(&self, claims: Claims) {
-        self.expires_at.store(claims.expires_at().as_millis(), Ordering::Relaxed);
         *self.claims.lock() = Arc::new(claims);
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
-        self.expires_at.load(Ordering::Relaxed) <= now.as_millis()
+        self.claims.lock().expires_at() <= now
     }
 
     pub(super) fn touch(&self, now: Timestamp) {
@@ -170,12 +208,16 @@ impl InboxSession {
         if change.rev <= position.sent || position.lagging {
             return false;
         }
+        if position.live && position.held.is_empty() && change.rev == position.next() {
+            self.tell(&mut position, change, delivery);
+            return false;
+        }
         if position.held.len() >= MAX_HELD {
             position.held.clear();
             position.lagging = true;
             return position.live;
         }
-        position.held.insert(change.rev, Arc::clone(change));
+        position.held.put(change);
         if !position.live {
             return false;
         }
@@ -241,20 +283,24 @@ impl InboxSession {
 
     fn advance(&self, position: &mut Position, to: Rev, delivery: &impl Delivery) {
         position.sent = position.sent.max(to);
-        let known = position.sent;
-        position.held.retain(|rev, _| *rev > known);
+        position.held.forget_up_to(position.sent);
         self.release(position, delivery);
     }
 
     /// Sends what now follows without a gap.
     fn release(&self, position: &mut Position, delivery: &impl Delivery) {
         while !position.lagging
-            && let Some(change) = position.held.remove(&Rev(position.sent.0 + 1))
+            && let Some(change) = position.held.take(position.next())
         {
-            if self.emit(position, &delivery.frames(&change)) {
-                position.sent = change.rev;
-                delivery.sent(&change);
-            }
+            self.tell(position, &change, delivery);
+        }
+    }
+
+    /// Sends the change that is the next.
+    fn tell(&self, position: &mut Position, change: &InboxChange, delivery: &impl Delivery) {
+        if self.emit(position, &delivery.frames(change)) {
+            position.sent = change.rev;
+            delivery.sent(change);
         }
     }
 

@@ -12,7 +12,10 @@ mod tell;
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -26,7 +29,10 @@ use tidings_core::{
 pub use link::Link;
 pub(crate) use tell::{tell, tell_typing};
 
-use crate::{config, inbox::InboxSession};
+use crate::{
+    config,
+    inbox::{InboxHub, InboxSession},
+};
 
 /// Users whose last moment may wait to be written; of more it is not kept.
 const MAX_UNWRITTEN: usize = 100_000;
@@ -35,6 +41,8 @@ pub struct PresenceHub {
     board: Mutex<Board>,
     typists: Mutex<Typists>,
     next: AtomicU64,
+    /// Users whose only connection stands aside. Changes under the board's lock.
+    aside: AtomicUsize,
     /// When users were last seen, as far as the store has not heard of it.
     unwritten: Mutex<HashMap<UserId, Timestamp>>,
 }
@@ -59,30 +67,85 @@ impl PresenceHub {
             board: Mutex::new(Board::new(settings)),
             typists: Mutex::new(Typists::new(config.typing)),
             next: AtomicU64::new(1),
+            aside: AtomicUsize::new(0),
             unwritten: Mutex::default(),
         }
     }
 
-    /// A connection begins: its user is here.
-    pub(crate) fn connect(&self, session: &InboxSession, now: Timestamp) {
-        let device = DeviceId(self.next.fetch_add(1, Ordering::Relaxed));
-        session.presence.begin(device);
-        let (socket, card) = (session.socket.id().into(), session.presence.card());
-        self.board.lock().connect(&session.user, device, socket, card, now);
+    /// A connection begins: its user is here. If that is all there is to say (one connection, in no room, that says
+    /// nothing of itself), it stands aside, and is put on the board by the first thing that makes a difference. Gives
+    /// the sessions that have to go for it.
+    pub(crate) fn connect(
+        &self,
+        hub: &InboxHub,
+        session: &Arc<InboxSession>,
+        now: Timestamp,
+    ) -> Vec<Arc<InboxSession>> {
+        let mut board = self.board.lock();
+        let others = hub.sessions_of(&session.user);
+        let displaced = hub.register(session);
+        for other in &others {
+            self.step_up(&mut board, other);
+        }
+        if board.knows(&session.user) || session.presence.card().is_some() {
+            self.seat(&mut board, session, now);
+        } else {
+            session.presence.stand_aside();
+            self.aside.fetch_add(1, Ordering::Relaxed);
+        }
+        displaced
     }
 
+    /// It ends, and counts on for the time of grace. Called while the hub still has it, so that its user is seen all the
+    /// while.
     pub(crate) fn disconnect(&self, session: &InboxSession, now: Timestamp) {
-        let Some(device) = session.presence.device() else { return };
-        self.board.lock().disconnect(&session.user, device, now);
+        let Some(device) = ({
+            let mut board = self.board.lock();
+            let device = self.step_up(&mut board, session);
+            if let Some(device) = device {
+                board.disconnect(&session.user, device, now);
+            }
+            device
+        }) else {
+            return;
+        };
         let mut typists = self.typists.lock();
         for (room, _) in session.rooms.all() {
             typists.leave(&session.user, device, &room);
         }
     }
 
-    pub(crate) fn enter(&self, session: &InboxSession, room: &RoomName) {
-        let Some(device) = session.presence.device() else { return };
-        self.board.lock().enter(&session.user, device, room);
+    /// Puts a connection on the board, unless it is there.
+    fn seat(&self, board: &mut Board, session: &InboxSession, now: Timestamp) -> DeviceId {
+        let known = session.presence.device();
+        known.unwrap_or_else(|| {
+            let device = self.begin(session);
+            board.connect(&session.user, device, session.presence.card(), now);
+            device
+        })
+    }
+
+    /// The same for one that stands aside: it has been here all the time. `None`: it is not here yet.
+    fn step_up(&self, board: &mut Board, session: &InboxSession) -> Option<DeviceId> {
+        if session.presence.step_up() {
+            self.aside.fetch_sub(1, Ordering::Relaxed);
+            board.has_been(&session.user, self.begin(session), session.opened_at);
+        }
+        session.presence.device()
+    }
+
+    fn begin(&self, session: &InboxSession) -> DeviceId {
+        let device = DeviceId(self.next.fetch_add(1, Ordering::Relaxed));
+        session.presence.begin(device);
+        device
+    }
+
+    /// Also of a client that comes back, before its connection has begun.
+    pub(crate) fn enter(&self, session: &InboxSession, room: &RoomName, now: Timestamp) {
+        let mut board = self.board.lock();
+        let device = self.step_up(&mut board, session);
+        let device = device.unwrap_or_else(|| self.seat(&mut board, session, now));
+        board.enter(&session.user, device, session.socket.id(), room);
     }
 
     pub(crate) fn leave(&self, session: &InboxSession, room: &RoomName) {
@@ -98,9 +161,10 @@ impl PresenceHub {
         update: Update,
         now: Timestamp,
     ) -> Option<Own> {
-        let device = session.presence.device()?;
+        let mut board = self.board.lock();
+        let device = self.step_up(&mut board, session)?;
         let card = session.presence.change(update);
-        self.board.lock().say(&session.user, device, card, now)
+        board.say(&session.user, device, card, now)
     }
 
     /// The client said something, whatever it was.
@@ -114,8 +178,8 @@ impl PresenceHub {
 
     /// The client seems to have been silent for too long.
     pub(crate) fn lapse(&self, session: &InboxSession, now: Timestamp, ttl: std::time::Duration) {
-        let Some(device) = session.presence.device() else { return };
         let mut board = self.board.lock();
+        let Some(device) = self.step_up(&mut board, session) else { return };
         session.presence.sleep();
         let idle = session.idle(now);
         if idle < ttl {
@@ -127,7 +191,11 @@ impl PresenceHub {
     }
 
     pub fn online(&self) -> usize {
-        self.board.lock().online()
+        self.online_with(&self.board.lock())
+    }
+
+    fn online_with(&self, board: &Board) -> usize {
+        board.online() + self.aside.load(Ordering::Relaxed)
     }
 
     pub fn typing(&self) -> usize {
@@ -160,11 +228,11 @@ impl PresenceHub {
 
     /// What is known here of users, in their order. Who is not here has no time of being last
     /// seen unless the store has yet to hear of it.
-    pub(crate) fn of_users(&self, users: &[UserId]) -> Vec<Entry> {
+    pub(crate) fn of_users(&self, hub: &InboxHub, users: &[UserId]) -> Vec<Entry> {
         let board = self.board.lock();
         let unwritten = self.unwritten.lock();
         let entry = |user: &UserId| {
-            let known = board.of_user(user);
+            let known = board.of_user(user).or_else(|| aside(hub, user));
             let mut entry = known.unwrap_or_else(|| Entry::offline(user.clone(), None));
             if entry.connected_at.is_none() && entry.last_seen.is_none() {
                 entry.last_seen = unwritten.get(user).copied();
@@ -197,4 +265,11 @@ impl PresenceHub {
             }
         }
     }
+}
+
+/// What others see of a user whose only connection stands aside.
+fn aside(hub: &InboxHub, user: &UserId) -> Option<Entry> {
+    let sessions = hub.sessions_of(user);
+    let session = sessions.iter().find(|session| session.presence.is_aside())?;
+    Some(Entry::online(user.clone(), session.opened_at))
 }

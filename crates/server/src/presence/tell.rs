@@ -20,7 +20,7 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn tell(state: &AppState, now: Timestamp) {
     let (round, online) = {
         let mut board = state.presence.board.lock();
-        (board.tick(now), board.online())
+        (board.tick(now), state.presence.online_with(&board))
     };
     let Round { rooms, coming, going, own, last_seen } = round;
     state.presence.remember_seen(last_seen);

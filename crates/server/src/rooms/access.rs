@@ -77,9 +77,9 @@ async fn by_application(
 fn access(claims: &Claims) -> AccessClaims<'_> {
     AccessClaims {
         user: &claims.sub,
-        roles: &claims.roles,
-        groups: &claims.groups,
-        rooms: &claims.rooms,
+        roles: &claims.rights.roles,
+        groups: &claims.rights.groups,
+        rooms: &claims.rights.rooms,
     }
 }
 

@@ -76,7 +76,7 @@ pub(crate) async fn decide_again(
 
 /// Roles have changed, and with them what may be seen.
 fn see_again(state: &AppState, session: &InboxSession) {
-    let viewer = state.rooms.viewers.of(&session.claims().roles);
+    let viewer = state.rooms.viewers.of(&session.claims().rights.roles);
     let before = session.rooms.see_as(viewer.clone());
     if before == viewer {
         return;

@@ -159,8 +159,8 @@ impl Application {
             request_id: &request_id,
             action: "join",
             user: &claims.sub,
-            roles: &claims.roles,
-            groups: &claims.groups,
+            roles: &claims.rights.roles,
+            groups: &claims.rights.groups,
             room,
         };
         // Plain fields into memory: cannot fail.
@@ -204,7 +204,7 @@ impl Application {
 /// Who the user was when the application was asked: with other roles it may say otherwise.
 fn about(claims: &Claims) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (&claims.roles, &claims.groups).hash(&mut hasher);
+    (&claims.rights.roles, &claims.rights.groups).hash(&mut hasher);
     hasher.finish()
 }
 

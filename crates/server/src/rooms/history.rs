@@ -131,7 +131,7 @@ impl RoomHub {
         if excepted || filter.is_some_and(|filter| !filter.matches(&event.name)) {
             return;
         }
-        if let Some(view) = event.view(event.audience(&session.claims().roles)) {
+        if let Some(view) = event.view(event.audience(&session.claims().rights.roles)) {
             // Who cannot take it misses it: room events are at most once.
             let _ = session.socket.emit(&frame(event, &view).recoverable());
         }

@@ -56,11 +56,10 @@ impl RoomError {
 
 /// A connection begins: it is in its user's own room.
 pub(crate) async fn open(state: &AppState, session: &InboxSession) {
-    state.presence.connect(session, state.clock.now());
     if let Ok(own) = RoomName::of_user(&session.user) {
         session.rooms.own(Subscription::open(state, &own, None).await.ok());
     }
-    session.rooms.see_as(state.rooms.viewers.of(&session.claims().roles));
+    session.rooms.see_as(state.rooms.viewers.of(&session.claims().rights.roles));
     // Also that of a user whose name is too long for a room: it can be left out by it.
     state.rooms.listen(session, &own_room(&session.user), None);
 }
@@ -76,8 +75,6 @@ pub(super) fn is_own(session: &InboxSession, room: &RoomName) -> bool {
 
 /// A connection has ended, and the gateway took its socket out of all rooms.
 pub(crate) fn close(state: &AppState, session: &InboxSession) {
-    // It may be back in a moment: for presence it is in its rooms until then.
-    state.presence.disconnect(session, state.clock.now());
     for (room, _) in session.rooms.all() {
         give_back(state, session, &room);
     }
@@ -279,7 +276,7 @@ async fn again(
 /// The others see that the user is there, where that is seen.
 pub(super) fn show(state: &AppState, session: &InboxSession, room: &RoomName) {
     if state.room_kinds.shows_presence(room.kind()) {
-        state.presence.enter(session, room);
+        state.presence.enter(session, room, state.clock.now());
     }
 }
 

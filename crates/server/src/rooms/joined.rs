@@ -1,8 +1,11 @@
 //! The rooms of one connection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tidings_core::room::{EventFilter, Grant, RoomName};
 
 use super::{lens::Viewer, subscription::Subscription};
@@ -11,13 +14,24 @@ use super::{lens::Viewer, subscription::Subscription};
 /// leaves, is not among them.
 #[derive(Default)]
 pub struct JoinedRooms {
+    /// Nothing until the first is joined: many connections never join one.
+    others: OnceLock<Box<Others>>,
+    own: Mutex<Own>,
+}
+
+#[derive(Default)]
+struct Others {
     /// Held while it is decided what the connection may join or keep: a membership that is lost
     /// meanwhile is looked at afterwards, so that neither misses the other.
     turn: tokio::sync::Mutex<()>,
     rooms: Mutex<BTreeMap<RoomName, Joined>>,
-    own: Mutex<Option<Arc<Subscription>>>,
+}
+
+#[derive(Default)]
+struct Own {
+    subscription: Option<Arc<Subscription>>,
     /// What its roles let it see, if that makes a difference.
-    viewer: Mutex<Option<Viewer>>,
+    viewer: Option<Box<Viewer>>,
 }
 
 struct Joined {
@@ -32,72 +46,84 @@ pub(super) fn is_asked(grant: Grant) -> bool {
 
 impl JoinedRooms {
     pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
+        self.others().turn.lock().await
+    }
+
+    fn others(&self) -> &Others {
+        self.others.get_or_init(Box::default)
+    }
+
+    /// `None`: it has never been in one.
+    fn rooms(&self) -> Option<MutexGuard<'_, BTreeMap<RoomName, Joined>>> {
+        self.others.get().map(|others| others.rooms.lock())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rooms.lock().len()
+        self.rooms().map_or(0, |rooms| rooms.len())
     }
 
     pub(crate) fn contains(&self, room: &RoomName) -> bool {
-        self.rooms.lock().contains_key(room)
+        self.rooms().is_some_and(|rooms| rooms.contains_key(room))
     }
 
     pub(crate) fn all(&self) -> Vec<(RoomName, Grant)> {
-        self.rooms.lock().iter().map(|(room, joined)| (room.clone(), joined.grant)).collect()
+        let Some(rooms) = self.rooms() else { return Vec::new() };
+        rooms.iter().map(|(room, joined)| (room.clone(), joined.grant)).collect()
     }
 
     /// Whether some room was joined because the store or the application said so.
     pub(crate) fn has_asked(&self) -> bool {
-        self.rooms.lock().values().any(|joined| is_asked(joined.grant))
+        self.rooms().is_some_and(|rooms| rooms.values().any(|joined| is_asked(joined.grant)))
     }
 
     pub(super) fn put(&self, room: RoomName, grant: Grant, subscription: Arc<Subscription>) {
-        self.rooms.lock().insert(room, Joined { grant, subscription });
+        self.others().rooms.lock().insert(room, Joined { grant, subscription });
     }
 
     /// It listens to a room in another way than before.
     pub(super) fn listen_by(&self, room: &RoomName, subscription: Arc<Subscription>) {
-        if let Some(joined) = self.rooms.lock().get_mut(room) {
+        if let Some(joined) = self.rooms().as_mut().and_then(|rooms| rooms.get_mut(room)) {
             joined.subscription = subscription;
         }
     }
 
     /// It is in the room on another ground than before.
     pub(super) fn ground(&self, room: &RoomName, grant: Grant) {
-        if let Some(joined) = self.rooms.lock().get_mut(room) {
+        if let Some(joined) = self.rooms().as_mut().and_then(|rooms| rooms.get_mut(room)) {
             joined.grant = grant;
         }
     }
 
     /// Listens to the user's own room to the end.
     pub(super) fn own(&self, subscription: Option<Arc<Subscription>>) {
-        *self.own.lock() = subscription;
+        // Dropped when the lock is released: it tells the bus.
+        let _before = std::mem::replace(&mut self.own.lock().subscription, subscription);
     }
 
     /// What keeps this node listening to them.
     pub(super) fn subscriptions(&self) -> Vec<Arc<Subscription>> {
-        let rooms = self.rooms.lock();
-        let joined = rooms.values().map(|joined| &joined.subscription);
-        joined.chain(self.own.lock().iter()).cloned().collect()
+        let rooms = self.rooms();
+        let joined =
+            rooms.iter().flat_map(|rooms| rooms.values().map(|joined| &joined.subscription));
+        joined.chain(&self.own.lock().subscription).cloned().collect()
     }
 
     /// What it listened by, if it was in the room.
     pub(super) fn take(&self, room: &RoomName) -> Option<Arc<Subscription>> {
-        self.rooms.lock().remove(room).map(|joined| joined.subscription)
+        self.rooms()?.remove(room).map(|joined| joined.subscription)
     }
 
     /// The events that it wants of a room that it is in; `None`: all.
     pub(super) fn filter(&self, room: &RoomName) -> Option<EventFilter> {
-        self.rooms.lock().get(room)?.subscription.filter().cloned()
+        self.rooms()?.get(room)?.subscription.filter().cloned()
     }
 
     pub(super) fn viewer(&self) -> Option<Viewer> {
-        self.viewer.lock().clone()
+        self.own.lock().viewer.as_deref().cloned()
     }
 
     /// Gives the one before.
     pub(super) fn see_as(&self, viewer: Option<Viewer>) -> Option<Viewer> {
-        std::mem::replace(&mut *self.viewer.lock(), viewer)
+        std::mem::replace(&mut self.own.lock().viewer, viewer.map(Box::new)).map(|before| *before)
     }
 }

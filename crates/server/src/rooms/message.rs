@@ -56,7 +56,8 @@ pub(super) async fn send(
     }
     let by_kind = state.room_kinds.get(room.kind()).is_some_and(|kind| kind.clients_may_send);
     let claims = session.claims();
-    let by_token = claims.permissions.iter().any(|held| PERMISSIONS.contains(&held.as_str()));
+    let by_token =
+        claims.rights.permissions.iter().any(|held| PERMISSIONS.contains(&held.as_str()));
     if !by_kind && !by_token {
         let message = "Your token lacks the permission rooms:send";
         return Err(CommandError::new("FORBIDDEN", message));

@@ -58,7 +58,7 @@ impl Resumed {
 /// Decides again about each room. What can not be decided now is left: the client may ask for it.
 pub(crate) async fn authorise(state: &AppState, session: &InboxSession, left: &Left) -> Resumed {
     let claims = session.claims();
-    session.rooms.see_as(state.rooms.viewers.of(&claims.roles));
+    session.rooms.see_as(state.rooms.viewers.of(&claims.rights.roles));
     let mut resumed = Vec::with_capacity(left.rooms.len());
     let mut undecided = Vec::new();
     for (room, filter) in left.rooms.iter().take(state.config.limits.rooms_per_connection) {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use serde_json::json;
 use tidings_core::api_key::Scope;
 
-use crate::{presence::together, support::TestServer};
+use crate::{
+    presence::{AFTER, has_connections, member, together},
+    support::{TestServer, eventually},
+};
 
 #[tokio::test]
 async fn a_room_is_told_page_by_page() {
@@ -96,10 +99,43 @@ async fn who_went_was_last_seen_then() {
     let server = TestServer::start().await;
     let clients = together(&server, "post:1", &["bob"]).await;
     drop(clients);
-    crate::support::eventually(|| async {
+    eventually(|| async {
         server.tell_presence(Duration::from_secs(61)).await;
         let answer = server.api().get("/presence?users=bob").await.json(200);
         answer["users"][0]["lastSeen"].is_string()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_in_no_room_is_here_from_the_first_connection_to_the_last() {
+    let server = TestServer::start().await;
+    let alice = || async {
+        let answer = server.api().get("/presence?users=alice").await.json(200);
+        answer["users"][0].clone()
+    };
+    let first = member(&server, "alice", &[]).await;
+    let alone = alice().await;
+    assert_eq!(alone["status"], "online");
+    let second = member(&server, "alice", &["post:1"]).await;
+    drop(first);
+    has_connections(&server, "user:alice", 1).await;
+    server.tell_presence(AFTER).await;
+    let on = alice().await;
+    let told = (&on["status"], &on["connectedAt"]);
+    assert_eq!(told, (&json!("online"), &alone["connectedAt"]), "without a break");
+    drop(second);
+    eventually(|| async {
+        server.tell_presence(AFTER).await;
+        alice().await["lastSeen"].is_string()
+    })
+    .await;
+    let third = member(&server, "alice", &[]).await;
+    assert_eq!(alice().await["status"], "online");
+    drop(third);
+    eventually(|| async {
+        server.tell_presence(AFTER).await;
+        alice().await["status"] == "offline"
     })
     .await;
 }

@@ -29,7 +29,7 @@ async fn a_token_can_carry_no_rights() {
     }
     let issued = api.post("/tokens", &json!({ "userId": "alice" })).await.json(201);
     let claims = server.state.tokens.verify(issued["token"].as_str().unwrap()).await.unwrap();
-    assert!(claims.roles.is_empty() && claims.permissions.is_empty() && claims.rooms.is_empty());
+    assert_eq!(claims.rights, tidings_server::auth::Rights::default());
 }
 
 #[tokio::test]
