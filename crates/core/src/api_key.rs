@@ -37,10 +37,16 @@ pub enum Scope {
     /// Look at who is here.
     #[serde(rename = "presence:read")]
     PresenceRead,
+    /// Look at who is and was connected from where.
+    #[serde(rename = "connections:read")]
+    ConnectionsRead,
+    /// Sign devices out.
+    #[serde(rename = "connections:write")]
+    ConnectionsWrite,
 }
 
 impl Scope {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NotificationsWrite,
         Self::NotificationsRead,
         Self::UsersWrite,
@@ -49,6 +55,8 @@ impl Scope {
         Self::RoomsRead,
         Self::AuditRead,
         Self::PresenceRead,
+        Self::ConnectionsRead,
+        Self::ConnectionsWrite,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -61,6 +69,8 @@ impl Scope {
             Self::RoomsRead => "rooms:read",
             Self::AuditRead => "audit:read",
             Self::PresenceRead => "presence:read",
+            Self::ConnectionsRead => "connections:read",
+            Self::ConnectionsWrite => "connections:write",
         }
     }
 }

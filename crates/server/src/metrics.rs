@@ -102,6 +102,7 @@ pub struct Metrics {
     commands_refused: Family<Reason, Counter>,
     half_open_cut: Counter,
     audit_dropped: Counter,
+    connection_notes_dropped: Counter,
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
     latency: Histogram,
@@ -134,6 +135,7 @@ impl Metrics {
             commands_refused: Family::default(),
             half_open_cut: Counter::default(),
             audit_dropped: Counter::default(),
+            connection_notes_dropped: Counter::default(),
             created: Family::default(),
             delivered: Family::default(),
             latency: Histogram::new(BUCKETS),
@@ -173,6 +175,8 @@ impl Metrics {
         r.register("websocket_half_open_cut", cut, self.half_open_cut.clone());
         let dropped = "Entries that the audit log had no room for";
         r.register("audit_entries_dropped", dropped, self.audit_dropped.clone());
+        let dropped = "Beginnings and ends that the history of connections had no room for";
+        r.register("connection_notes_dropped", dropped, self.connection_notes_dropped.clone());
         let created = "Notifications put into inboxes";
         r.register("notifications_created", created, self.created.clone());
         let delivered = "Notifications sent to devices";
@@ -236,8 +240,12 @@ impl Metrics {
         self.commands_refused.get_or_create(&Reason { reason }).inc();
     }
 
-    pub fn audit_dropped(&self) {
-        self.audit_dropped.inc();
+    pub fn audit_dropped(&self, entries: u64) {
+        self.audit_dropped.inc_by(entries);
+    }
+
+    pub fn connection_notes_dropped(&self, notes: u64) {
+        self.connection_notes_dropped.inc_by(notes);
     }
 
     pub fn notification_created(&self, kind: &str) {

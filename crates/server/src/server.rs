@@ -23,6 +23,7 @@ use crate::{
     certificate::Certificate,
     clock::SystemClock,
     config::{Config, Synchronous},
+    connections::{Archive, ConnectionHistory},
     data_dir::{self, DataDir},
     files,
     guard::{Door, GatewayGuard},
@@ -100,6 +101,7 @@ impl Server {
             tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
         });
         workers::load_revocations(&state).await?;
+        workers::close_previous_connections(&state).await?;
         let mut background = workers::start(&state, gaps, lost);
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
@@ -178,6 +180,9 @@ impl Server {
         }
         if let Err(problem) = self.state.audit.close(&*self.state.store).await {
             tracing::warn!(%problem, "the last entries of the audit log were not stored");
+        }
+        if let Err(problem) = self.state.connections.flush(&*self.state.store).await {
+            tracing::warn!(%problem, "the last of the history of connections was not stored");
         }
         if let Some(store) = self.store {
             tokio::task::spawn_blocking(move || store.close()).await?;
@@ -302,6 +307,8 @@ fn state(
         signing_secret: secret,
         types: TypeCatalog::with_declared(config.types.clone()),
         audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),
+        archive: config.connections.archive.as_deref().map(Archive::open).transpose()?,
+        connections: ConnectionHistory::new(config.connections.history, Arc::clone(&metrics)),
         metrics,
         clock,
         lifecycle: Lifecycle::default(),

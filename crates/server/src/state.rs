@@ -16,6 +16,7 @@ use crate::{
     auth::{Revocations, Tickets, TokenVerifier},
     certificate::Certificate,
     config::Config,
+    connections::{Archive, ConnectionHistory},
     inbox::InboxHub,
     lifecycle::Lifecycle,
     limiter::Limiters,
@@ -54,6 +55,9 @@ pub struct Shared {
     pub types: TypeCatalog,
     pub metrics: Arc<Metrics>,
     pub audit: Arc<Audit>,
+    pub connections: ConnectionHistory,
+    /// Where connections go that are too old to be kept.
+    pub archive: Option<Archive>,
     pub clock: Arc<dyn Clock>,
     pub lifecycle: Lifecycle,
     /// Something was accepted that has to be announced.

@@ -4,6 +4,7 @@ mod announcements;
 mod asyncapi;
 mod audit;
 mod caller;
+mod connections;
 pub mod door;
 mod extract;
 mod health;
@@ -61,6 +62,8 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         ))
         .routes(routes!(rooms::events::emit))
         .routes(routes!(presence::get))
+        .routes(routes!(connections::list))
+        .routes(routes!(connections::delete))
         .routes(routes!(stream::open))
         .routes(routes!(stream_tickets::issue))
 }

@@ -171,7 +171,11 @@ async fn this_token(
 }
 
 /// Keeps it, here at once and on the other nodes as soon as they hear of it.
-async fn revoke(state: &AppState, revocation: Revocation, now: Timestamp) -> Result<(), Problem> {
+pub(super) async fn revoke(
+    state: &AppState,
+    revocation: Revocation,
+    now: Timestamp,
+) -> Result<(), Problem> {
     if !state.store.revoke(revocation.clone(), now, MAX_STANDING).await? {
         let detail = "Too many revocations stand; nothing was done";
         return Err(Problem::new(StatusCode::CONFLICT, "TOO_MANY_REVOCATIONS", detail));

@@ -6,7 +6,7 @@
 
 mod recent;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tidings_core::{
@@ -16,7 +16,7 @@ use tidings_core::{
 };
 use tokio::sync::Notify;
 
-use crate::{metrics::Metrics, secret::random_bytes};
+use crate::{backlog::Backlog, metrics::Metrics, secret::random_bytes};
 use recent::Recent;
 
 /// Entries that may wait for the store.
@@ -36,23 +36,20 @@ pub struct Audit {
 }
 
 struct Waiting {
-    queue: VecDeque<AuditEntry>,
+    queue: Backlog<AuditEntry>,
     recent: Recent,
     numbers: Numbers,
     counted_at: Timestamp,
-    /// The queue ran full, and it was said.
-    overrun: bool,
 }
 
 impl Audit {
     pub fn new(clock: Arc<dyn Clock>, metrics: Arc<Metrics>) -> Self {
         let now = clock.now();
         let waiting = Waiting {
-            queue: VecDeque::new(),
+            queue: Backlog::new(WAITING),
             recent: Recent::new(now),
             numbers: Numbers::default(),
             counted_at: now,
-            overrun: false,
         };
         Self { clock, metrics, waiting: Mutex::new(waiting), recorded: Notify::new() }
     }
@@ -79,13 +76,9 @@ impl Audit {
     }
 
     fn push(&self, waiting: &mut Waiting, entry: AuditEntry) {
-        if waiting.queue.len() < WAITING {
-            waiting.queue.push_back(entry);
-            return;
-        }
-        self.metrics.audit_dropped();
-        if !waiting.overrun {
-            waiting.overrun = true;
+        let Err(full) = waiting.queue.push(entry) else { return };
+        self.metrics.audit_dropped(1);
+        if full.is_news {
             tracing::warn!(
                 waiting = WAITING,
                 "the audit log is behind: entries are left out until the store has taken some"
@@ -110,36 +103,24 @@ impl Audit {
                 return Ok(());
             }
             if let Err(problem) = store.append_audit(batch.clone()).await {
-                self.put_back(batch);
+                let lost = self.waiting.lock().queue.put_back(batch);
+                self.metrics.audit_dropped(lost as u64);
                 return Err(problem);
             }
-            self.waiting.lock().overrun = false;
+            self.waiting.lock().queue.written();
         }
     }
 
     fn take(&self, count_every: Duration) -> Vec<AuditEntry> {
         let now = self.clock.now();
         let mut waiting = self.waiting.lock();
-        let most = waiting.queue.len().min(BATCH);
-        let mut batch: Vec<AuditEntry> = waiting.queue.drain(..most).collect();
+        let mut batch = waiting.queue.take(BATCH);
         // After the first of them, or a count would come before what it counts.
         if waiting.queue.is_empty() && now.since(waiting.counted_at) >= count_every {
             waiting.counted_at = now;
             batch.extend(waiting.recent.take_counted(now));
         }
         batch
-    }
-
-    /// The store did not take them: they are the first again.
-    fn put_back(&self, batch: Vec<AuditEntry>) {
-        let mut waiting = self.waiting.lock();
-        for entry in batch.into_iter().rev() {
-            if waiting.queue.len() < WAITING {
-                waiting.queue.push_front(entry);
-            } else {
-                self.metrics.audit_dropped();
-            }
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod authorization;
 mod check;
+mod connections;
 mod environment;
 mod introspection;
 mod load;
@@ -22,6 +23,7 @@ use tidings_core::{
 pub use authorization::Authorization;
 pub use check::MIN_SECRET;
 pub use check::{check, warnings};
+pub use connections::Connections;
 pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use presence::Presence;
@@ -60,6 +62,7 @@ pub struct Config {
     pub retention: Retention,
     pub lifecycle: Lifecycle,
     pub presence: Presence,
+    pub connections: Connections,
     pub log: Log,
     /// Notification types beside the built-in ones.
     pub types: BTreeMap<String, TypeSpec>,
@@ -89,6 +92,7 @@ impl Default for Config {
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),
+            connections: Connections::default(),
             log: Log::default(),
             types: BTreeMap::new(),
             rooms: BTreeMap::new(),
@@ -311,6 +315,9 @@ pub struct Retention {
     /// Entries of the audit log.
     #[serde(with = "duration")]
     pub audit: Duration,
+    /// Connections that have ended.
+    #[serde(with = "duration")]
+    pub connections: Duration,
     /// Pause between two rounds of upkeep.
     #[serde(with = "duration")]
     pub interval: Duration,
@@ -325,6 +332,7 @@ impl Default for Retention {
             tombstones: DAY.saturating_mul(30),
             announcements: DAY.saturating_mul(30),
             audit: DAY.saturating_mul(90),
+            connections: DAY.saturating_mul(30),
             interval: Duration::from_secs(60),
         }
     }

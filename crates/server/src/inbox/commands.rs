@@ -17,7 +17,9 @@ use super::{
     open::Since,
     session::{InboxSession, REVOKED},
 };
-use crate::{auth::TokenError, limiter::Bucket, presence, rooms, security, state::AppState};
+use crate::{
+    auth::TokenError, connections, limiter::Bucket, presence, rooms, security, state::AppState,
+};
 
 /// Why a command was not carried out.
 #[derive(Debug)]
@@ -308,6 +310,7 @@ async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Ans
     }
     let expires_at = claims.expires_at();
     session.renew(claims);
+    state.connections.note(|| connections::renewed(&state.node_id, session));
     if state.revocations.cover(&session.claims()) {
         // Since the token was looked at; whoever closes those concerned saw the old one.
         session.dismiss(&state.metrics, REVOKED.0, REVOKED.1);

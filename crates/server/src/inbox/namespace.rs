@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     auth::{Claims, TokenError},
+    connections,
     guard::Admitted,
     presence, rooms, security,
     state::AppState,
@@ -146,26 +147,13 @@ pub(crate) fn session_of(socket: &Socket) -> Option<Arc<InboxSession>> {
     socket.data::<InboxSession>().or_else(|| Some(Arc::clone(&socket.data::<Arriving>()?.session)))
 }
 
-/// Longest user agent in the log, in characters.
-const MAX_USER_AGENT: usize = 256;
-
-fn client_type(socket: &Socket) -> &'static str {
-    match (socket.is_stream(), socket.is_plain()) {
-        (true, _) => "sse",
-        (false, true) => "websocket",
-        (false, false) => "socket.io",
-    }
-}
-
 fn log_opened(session: &InboxSession) {
     let socket = &session.socket;
     let handshake = socket.handshake();
-    let user_agent = handshake.header(&http::header::USER_AGENT).unwrap_or_default();
-    let user_agent: String = user_agent.chars().take(MAX_USER_AGENT).collect();
     tracing::info!(
         event = "connection.opened", user_id = %session.user, socket_id = socket.id(),
-        client_type = client_type(socket), transport = socket.transport(), ip = %handshake.client_ip,
-        user_agent
+        client_type = connections::client_kind(socket).as_str(), transport = socket.transport(),
+        ip = %handshake.client_ip, user_agent = connections::user_agent(socket).unwrap_or_default()
     );
 }
 
@@ -254,6 +242,7 @@ impl Namespace for InboxNamespace {
             session.dismiss(&self.state.metrics, REVOKED.0, REVOKED.1);
         }
         self.state.metrics.connection_opened();
+        self.state.connections.note(|| connections::opened(&self.state.node_id, session));
         log_opened(session);
         if socket.recovered()
             && let Err(problem) =
@@ -294,7 +283,11 @@ impl Namespace for InboxNamespace {
         self.state.bus.unsubscribe(&session.user);
         rooms::close(&self.state, session);
         self.state.metrics.connection_closed();
-        let seconds = self.state.clock.now().since(session.opened_at).as_secs_f64();
+        let now = self.now();
+        self.state
+            .connections
+            .note(|| connections::closed(&self.state.node_id, session, now, reason));
+        let seconds = now.since(session.opened_at).as_secs_f64();
         tracing::info!(
             event = "connection.closed", user_id = %session.user, socket_id = socket.id(),
             %reason, seconds

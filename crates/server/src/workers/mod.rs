@@ -4,6 +4,8 @@
 mod announcements;
 mod audit;
 mod certificate;
+mod connection_archive;
+mod connections;
 mod expiry;
 mod gaps;
 mod presence;
@@ -24,6 +26,8 @@ use tokio::{
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
 
+pub(crate) use connections::close_previous as close_previous_connections;
+pub use connections::heartbeat;
 pub use presence::{sweep as sweep_presence, tick as tell_presence};
 pub(crate) use revocations::load as load_revocations;
 pub use revocations::reload as reload_revocations;
@@ -46,6 +50,19 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every(&mut loops, state, upkeep, retention::tick);
     every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     every(&mut loops, state, rooms::PAUSE, rooms::tick);
+    if state.connections.is_kept() {
+        every_or_when(
+            &mut loops,
+            state,
+            connections::PAUSE,
+            |state| Some(&state.connections.noted),
+            connections::tick,
+        );
+        every(&mut loops, state, upkeep, connection_archive::tick);
+        every(&mut loops, state, state.config.connections.heartbeat, |state| async move {
+            connections::heartbeat(&state, state.clock.now()).await
+        });
+    }
     if state.certificate.is_some() {
         every_or_when(
             &mut loops,

@@ -57,7 +57,7 @@ async fn it_is_asked_as_the_standard_says() {
     // Both parts are form-encoded: `tidings:a%3Ab+c` in base64.
     assert_eq!(asked[0].headers["authorization"], "Basic dGlkaW5nczphJTNBYitj");
     let form = "token=opaque%2Btoken%2Fwith%3Dsigns&token_type_hint=access_token";
-    assert_eq!(asked[0].body, form);
+    assert_eq!(asked[0].text(), form);
 }
 
 #[tokio::test]

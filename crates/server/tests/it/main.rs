@@ -23,6 +23,7 @@ mod cli;
 mod commands;
 mod config;
 mod connect;
+mod connections;
 mod crash;
 mod files;
 mod flood;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Api, Stream, TestServer, schema};
+use crate::support::{Answer, Api, Stream, TestServer, eventually, schema};
 
 /// Pages for operators, which are not part of the API.
 const OPERATORS: [&str; 7] = [
@@ -190,6 +190,21 @@ async fn check_stream(check: &mut Checker, server: &TestServer) {
     check.check(&server.nobody(), tickets, "/stream-tickets", None).await;
 }
 
+async fn check_connections(check: &mut Checker, server: &TestServer) {
+    let (api, alice) = (server.api(), server.user("alice"));
+    let _client = server.connect("alice").await;
+    let list = "get /connections";
+    let path = "/connections?user=alice&active=true";
+    eventually(|| async { api.get(path).await.json(200)["connections"][0].is_object() }).await;
+    let found = check.check(&api, list, path, None).await.json(200);
+    check.check(&alice, list, "/connections", None).await.json(200);
+    check.check(&alice, list, "/connections?limit=0", None).await;
+    let delete = "delete /connections/{id}";
+    let path = format!("/connections/{}", found["connections"][0]["id"].as_str().unwrap());
+    assert_eq!(check.check(&api, delete, &path, None).await.status, 204);
+    check.check(&api, delete, "/connections/x", None).await;
+}
+
 #[tokio::test]
 async fn answers_are_as_described() {
     let server = TestServer::start().await;
@@ -287,6 +302,7 @@ async fn answers_are_as_described() {
     }
     check.check(&api, presence, "/presence", None).await.problem(400, "INVALID");
     check_stream(&mut check, &server).await;
+    check_connections(&mut check, &server).await;
 
     // Only a store that is busy or away gives that one.
     let unseen: Vec<_> = check.unseen().into_iter().filter(|u| !u.ends_with(" 503")).collect();

@@ -21,6 +21,8 @@ pub enum Says {
     /// 200 with a body that is no JSON, or anything else.
     Raw(String),
     Status(u16),
+    /// As a bucket that took an object.
+    Stored,
     Redirect(String),
     /// Nothing, ever.
     Nothing,
@@ -31,8 +33,15 @@ pub enum Says {
 /// A question as it arrived.
 #[derive(Debug, Clone)]
 pub struct Asked {
+    pub path: String,
     pub headers: HeaderMap,
-    pub body: String,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("text")
+    }
 }
 
 /// A server of the application's, on this machine.
@@ -83,14 +92,15 @@ impl Answering {
 async fn answer(State(server): State<Answering>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.expect("a body");
-    let body = String::from_utf8(body.to_vec()).expect("text");
-    let asked = Asked { headers: parts.headers, body };
+    let path = parts.uri.path().to_owned();
+    let asked = Asked { path, headers: parts.headers, body: body.to_vec() };
     server.asked.lock().expect("no test panics with it").push(asked);
     let says = server.says.lock().expect("no test panics with it").clone();
     match says {
         Says::Json(value) => axum::Json(value).into_response(),
         Says::Raw(text) => text.into_response(),
         Says::Status(status) => StatusCode::from_u16(status).expect("a status").into_response(),
+        Says::Stored => [(header::ETAG, "\"1\"")].into_response(),
         Says::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
         Says::Nothing => {
             // Longer than any test.
