@@ -1,3 +1,4 @@
+DROP TABLE lanes;
 DROP TABLE announcement_recipients;
 DROP TABLE announcements;
 DROP TABLE dedupe;

@@ -142,3 +142,11 @@ CREATE TABLE announcement_recipients (
     user_id      text   COLLATE "C" NOT NULL,
     PRIMARY KEY (announcement, position)
 );
+
+-- The last transaction of each lane, by which a lane whose COMMIT got no answer finds out what
+-- became of it. (A transaction's own number would not do: after a crash it is given again.)
+CREATE TABLE lanes (
+    id          uuid   PRIMARY KEY,
+    transaction bigint NOT NULL,
+    at          bigint NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);

@@ -21,12 +21,12 @@ pub(crate) const NEWEST_UNREAD: &str = with_bodies!(
 );
 const CURSOR: &str = "SELECT cursor FROM devices WHERE inbox = $1 AND id = $2";
 
-pub(crate) async fn open(snapshot: &Snapshot, user: &UserId, from: OpenFrom) -> Result<Opening> {
+pub(crate) async fn open(snapshot: &Snapshot, user: &UserId, from: &OpenFrom) -> Result<Opening> {
     let inbox = Inbox::of(snapshot, user).await?;
     let state = inbox.as_ref().map(|inbox| inbox.state).unwrap_or_default();
     let since = match (from, &inbox) {
-        (OpenFrom::Since(rev), _) => Some(rev),
-        (OpenFrom::Device(device), Some(inbox)) => cursor(snapshot, inbox.number, &device).await?,
+        (OpenFrom::Since(rev), _) => Some(*rev),
+        (OpenFrom::Device(device), Some(inbox)) => cursor(snapshot, inbox.number, device).await?,
         (OpenFrom::Device(_) | OpenFrom::Newest, _) => None,
     };
     let pending = match (since, &inbox) {

@@ -36,6 +36,11 @@ const ANNOUNCEMENTS: &str = "DELETE FROM announcements WHERE ctid = ANY (ARRAY(
         SELECT 1 FROM announcement_recipients r WHERE r.announcement = a.number)
     ORDER BY a.finished_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
 
+/// Of processes that are gone: a lane writes its row anew whenever it writes.
+const LANES: &str = "DELETE FROM lanes WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM lanes WHERE at < (extract(epoch FROM now()) * 1000 - 86400000)::bigint
+    LIMIT 1000 FOR UPDATE SKIP LOCKED))";
+
 pub(crate) async fn prune(tx: &mut Tx, before: PruneBefore, limit: usize) -> Result<u64> {
     let mut pruned = tombstones(tx, before.tombstones, limit).await?;
     for (statement, before) in [
@@ -52,6 +57,7 @@ pub(crate) async fn prune(tx: &mut Tx, before: PruneBefore, limit: usize) -> Res
         let deleted = sql::execute(&tx.conn, statement, values).await?;
         pruned += usize::try_from(deleted).unwrap_or(left);
     }
+    sql::execute(&tx.conn, LANES, &[]).await?;
     Ok(pruned as u64)
 }
 

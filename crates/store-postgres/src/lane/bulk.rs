@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     job::{Accept, Acknowledge, Change},
-    tx::{self, Tx, Xid},
+    tx::{self, Name, Tx},
 };
 
 /// Requests that share a transaction.
@@ -36,6 +36,7 @@ pub(super) struct Bulk {
 
 /// Statements that are sent without waiting for each other; see [`sql::prepare`].
 pub(super) const TOGETHER: &[&str] = &[
+    tx::SIGN,
     crate::idempotency::CLAIM,
     crate::idempotency::CLAIMED,
     inboxes::MAKE,
@@ -98,10 +99,10 @@ impl Bulk {
     }
 
     /// Begins, locks and reads, then decides. What was decided is in the books, to be written.
-    pub(super) async fn begin(&mut self, tx: &mut Tx) -> Result<(Xid, Books)> {
+    pub(super) async fn begin(&mut self, tx: &mut Tx, name: Name) -> Result<Books> {
         let wanted = self.wanted();
-        let (xid, loaded) = together!(tx::begin(&tx.conn), load(&tx.conn, &wanted));
-        let xid = xid?;
+        let (begun, loaded) = together!(tx::begin(&tx.conn, name), load(&tx.conn, &wanted));
+        begun?;
         let mut books = loaded?;
         for task in &mut self.changes {
             task.outcome = Some(Ok(change::decide(&mut books, &task.request)));
@@ -114,7 +115,7 @@ impl Bulk {
             task.outcome = Some(accept::decide(tx, &mut books, &task.request).await?);
         }
         tx.changes.append(&mut books.changes);
-        Ok((xid, books))
+        Ok(books)
     }
 }
 

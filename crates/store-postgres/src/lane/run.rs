@@ -11,13 +11,14 @@ use deadpool_postgres::Pool;
 use futures_util::FutureExt as _;
 use tidings_core::{inbox::InboxChange, ports::StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use uuid::Uuid;
 
 use super::{
     Gauges, Waiting,
     bulk::{Bulk, TOGETHER},
     job::{Alone, Job},
     teller::{Teller, Turn},
-    tx::{self, Fate, Tx, Xid},
+    tx::{self, Name, Tx},
 };
 use crate::{
     connection::Connection,
@@ -47,16 +48,11 @@ pub(super) struct Lane {
     queue: mpsc::UnboundedReceiver<Waiting>,
     /// Taken off the queue, but not for the last batch.
     next: Option<Waiting>,
-    session: Option<Session>,
+    session: Option<Arc<Connection>>,
+    /// The last transaction that was begun.
+    name: Name,
     teller: Arc<Teller>,
     gauges: Arc<Gauges>,
-}
-
-/// The lane's connection.
-#[derive(Clone)]
-struct Session {
-    conn: Arc<Connection>,
-    history: String,
 }
 
 enum Batch {
@@ -74,8 +70,7 @@ enum End {
 }
 
 struct Open {
-    xid: Xid,
-    history: String,
+    name: Name,
     turn: Option<Turn>,
     changes: Vec<Arc<InboxChange>>,
 }
@@ -87,7 +82,8 @@ impl Lane {
         teller: Arc<Teller>,
         gauges: Arc<Gauges>,
     ) -> Self {
-        Self { pool, queue, next: None, session: None, teller, gauges }
+        let name = Name { lane: Uuid::new_v4(), number: 0 };
+        Self { pool, queue, next: None, session: None, name, teller, gauges }
     }
 
     /// Runs until the last handle of the queue is gone and everything in it is done.
@@ -166,22 +162,21 @@ impl Lane {
                     self.committed(turn, changes, batch);
                     return Ok(());
                 }
-                End::Open(open, failure) => {
-                    match self.settle(open.xid.clone(), open.history.clone()).await {
-                        Fate::Committed => {
-                            self.committed(open.turn, open.changes, batch);
-                            return Ok(());
-                        }
-                        Fate::Undone => failure,
-                        // Requests that are told apart by ids are made once, however often they are
-                        // driven; of others nobody can say.
-                        _ if batch.is_idempotent() => failure,
-                        _ => return Err((batch, failure)),
+                End::Open(open, failure) => match self.settle(open.name).await {
+                    Some(true) => {
+                        self.committed(open.turn, open.changes, batch);
+                        return Ok(());
                     }
-                }
+                    Some(false) => failure,
+                    // Requests that are told apart by ids are made once, however often they are
+                    // driven; of others nobody can say.
+                    None if batch.is_idempotent() => failure,
+                    None => return Err((batch, failure)),
+                },
                 End::Undone(failure) => failure,
             };
-            let again = matches!(failure.class(), Class::Conflict | Class::Lost);
+            // An old primary that takes no writes: by now there may be a new one.
+            let again = matches!(failure.class(), Class::Conflict | Class::Lost | Class::ReadOnly);
             match waits.next().filter(|_| again) {
                 Some(wait) => tokio::time::sleep(*wait).await,
                 None => return Err((batch, failure)),
@@ -198,43 +193,45 @@ impl Lane {
         }
     }
 
-    async fn session(&mut self) -> Result<Session> {
-        if let Some(session) = &self.session {
-            return Ok(session.clone());
+    async fn session(&mut self) -> Result<Arc<Connection>> {
+        if let Some(conn) = &self.session {
+            return Ok(conn.clone());
         }
-        let conn = self.pool.get().await?;
+        let conn = Arc::new(self.pool.get().await?);
         conn.batch_execute(SETTINGS).await?;
         sql::prepare(&conn, TOGETHER).await?;
-        let history = tx::history(&conn).await?;
-        let session = Session { conn: Arc::new(conn), history };
-        self.session = Some(session.clone());
-        Ok(session)
+        self.session = Some(conn.clone());
+        Ok(conn)
     }
 
     /// A connection after an error is used again only if the server rolled back on it.
-    async fn give_up(&mut self, session: Session, failure: &Failure) {
+    async fn give_up(&mut self, conn: Arc<Connection>, failure: &Failure) {
         self.session = None;
-        let kept =
-            !spoils_connection(failure) && session.conn.batch_execute("ROLLBACK").await.is_ok();
+        if failure.class() == Class::ReadOnly {
+            // Those that wait in the pool lead to the same server.
+            self.pool.retain(|_, _| false);
+        }
+        let kept = !spoils_connection(failure) && conn.batch_execute("ROLLBACK").await.is_ok();
         if kept {
-            self.session = Some(session);
-        } else if let Some(conn) = Arc::into_inner(session.conn) {
+            self.session = Some(conn);
+        } else if let Some(conn) = Arc::into_inner(conn) {
             // Closed, not given back to the pool.
             drop(deadpool_postgres::Object::take(conn));
         }
     }
 
     async fn attempt(&mut self, batch: &mut Batch) -> End {
-        let session = match self.session().await {
-            Ok(session) => session,
+        let conn = match self.session().await {
+            Ok(conn) => conn,
             Err(failure) => return End::Undone(failure),
         };
-        let teller = self.teller.clone();
+        self.name.number += 1;
+        let (teller, name) = (self.teller.clone(), self.name);
         let room = match teller.room().await {
             Ok(room) => room,
             Err(failure) => return End::Undone(failure),
         };
-        let attempt = one_transaction(&session, &teller, room, batch);
+        let attempt = one_transaction(&conn, name, &teller, room, batch);
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let end = attempt.await.unwrap_or_else(|_| {
             tracing::error!(event = "store_write_panicked", "a write panicked and was undone");
@@ -242,32 +239,24 @@ impl Lane {
             End::Undone(panicked.into())
         });
         if let End::Undone(failure) | End::Open(_, failure) = &end {
-            self.give_up(session, failure).await;
+            self.give_up(conn, failure).await;
         }
         end
     }
 
-    /// Asks the database what became of a transaction.
-    async fn settle(&mut self, xid: Xid, history: String) -> Fate {
-        tracing::warn!(event = "store_commit_unanswered", xid = %xid.0, "asking what became of it");
+    /// Asks the database whether a transaction was committed. `None`: it does not say.
+    async fn settle(&mut self, name: Name) -> Option<bool> {
+        tracing::warn!(event = "store_commit_unanswered", ?name, "asking what became of it");
         for _ in 0..DECISIONS {
-            let fate = match self.session().await {
-                Ok(session) if session.history != history => return Fate::Unknown,
-                Ok(session) => match tx::fate(&session.conn, &xid).await {
-                    Ok(fate) => fate,
-                    Err(failure) => {
-                        self.give_up(session, &failure).await;
-                        Fate::Undecided
-                    }
-                },
-                Err(_) => Fate::Undecided,
-            };
-            if fate != Fate::Undecided {
-                return fate;
+            if let Ok(conn) = self.session().await {
+                match tx::was_committed(&conn, name).await {
+                    Ok(committed) => return Some(committed),
+                    Err(failure) => self.give_up(conn, &failure).await,
+                }
             }
             tokio::time::sleep(DECISION).await;
         }
-        Fate::Unknown
+        None
     }
 }
 
@@ -282,32 +271,32 @@ fn concerns_one(failure: &Failure) -> bool {
 }
 
 async fn one_transaction(
-    session: &Session,
+    conn: &Arc<Connection>,
+    name: Name,
     teller: &Arc<Teller>,
     room: OwnedSemaphorePermit,
     batch: &mut Batch,
 ) -> End {
-    let conn = &session.conn;
     let mut tx = Tx::new(conn.clone());
-    let (xid, books) = match batch {
-        Batch::Bulk(bulk) => match bulk.begin(&mut tx).await {
-            Ok((xid, books)) => (xid, Some(books)),
+    let books = match batch {
+        Batch::Bulk(bulk) => match bulk.begin(&mut tx, name).await {
+            Ok(books) => Some(books),
             Err(failure) => return End::Undone(failure),
         },
         Batch::Alone(alone) => {
             let begun = async {
-                let xid = tx::begin(conn).await?;
-                alone.run(&mut tx).await.map(|()| xid)
+                tx::begin(conn, name).await?;
+                alone.run(&mut tx).await
             };
             match begun.await {
-                Ok(xid) => (xid, None),
+                Ok(()) => None,
                 Err(failure) => return End::Undone(failure),
             }
         }
     };
     let changes = std::mem::take(&mut tx.changes);
     let turn = (!changes.is_empty()).then(|| teller.turn(room));
-    let open = Open { xid, history: session.history.clone(), turn, changes };
+    let open = Open { name, turn, changes };
     let write = async {
         match &books {
             Some(books) => books.write(conn).await,

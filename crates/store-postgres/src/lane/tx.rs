@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use tidings_core::inbox::InboxChange;
+use uuid::Uuid;
 
 use crate::{
     connection::Connection,
     failure::{Failure, Result},
+    sql::{self, together},
 };
 
 /// The connection, inside a transaction, and the changes that the sink will hear of once it is
@@ -26,51 +28,39 @@ impl Tx {
     }
 }
 
-/// The number of a transaction, by which the database knows what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Xid(pub(super) String);
+/// A transaction of a lane: no other ever has the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) lane: Uuid,
+    pub(super) number: i64,
+}
 
-/// Begins a transaction and numbers it, in one round trip.
-pub(super) async fn begin(conn: &Connection) -> Result<Xid> {
-    const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_current_xact_id()::text";
-    let answers = conn.simple_query(BEGIN).await?;
-    answers
-        .iter()
-        .find_map(|answer| match answer {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        })
-        .map(|xid| Xid(xid.to_owned()))
-        .ok_or_else(|| Failure::Corrupt("a transaction without a number".into()))
+/// The row of the lane stays locked until the transaction ends.
+pub(super) const SIGN: &str = "INSERT INTO lanes (id, transaction, at)
+    VALUES ($1, $2, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+    ON CONFLICT (id) DO UPDATE SET transaction = excluded.transaction, at = excluded.at";
+/// Waits for whoever holds the row.
+const SIGNED: &str = "INSERT INTO lanes AS l (id, transaction, at) VALUES ($1, -1, 0)
+    ON CONFLICT (id) DO UPDATE SET at = l.at RETURNING transaction";
+
+/// Begins a transaction and signs it.
+pub(super) async fn begin(conn: &Connection, name: Name) -> Result<()> {
+    let (begun, signed) = together!(
+        async { Ok::<_, Failure>(conn.batch_execute("BEGIN").await?) },
+        sql::execute(conn, SIGN, &[&name.lane, &name.number]),
+    );
+    begun?;
+    signed.map(drop)
 }
 
 pub(super) async fn commit(conn: &Connection) -> Result<()> {
     Ok(conn.batch_execute("COMMIT").await?)
 }
 
-/// What the database says about a transaction whose COMMIT got no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    Committed,
-    Undone,
-    Undecided,
-    /// Not this database's history, or too long ago.
-    Unknown,
-}
-
-/// Which history this database writes: a standby that is promoted begins another, in which the
-/// same numbers are other transactions.
-pub(super) async fn history(conn: &Connection) -> Result<String> {
-    const HISTORY: &str = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)";
-    Ok(conn.query_one(HISTORY, &[]).await?.try_get(0)?)
-}
-
-pub(super) async fn fate(conn: &Connection, xid: &Xid) -> Result<Fate> {
-    let row = conn.query_one("SELECT pg_xact_status($1::text::xid8)", &[&xid.0]).await?;
-    Ok(match row.try_get::<_, Option<&str>>(0)? {
-        Some("committed") => Fate::Committed,
-        Some("aborted") => Fate::Undone,
-        Some(_) => Fate::Undecided,
-        None => Fate::Unknown,
-    })
+/// Whether a transaction whose COMMIT got no answer was carried out. It was signed before the
+/// COMMIT was sent: if it is still under way, this waits for its end.
+pub(super) async fn was_committed(conn: &Connection, name: Name) -> Result<bool> {
+    let row = sql::row(conn, SIGNED, &[&name.lane]).await?;
+    let last: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(last == Some(name.number))
 }

@@ -8,12 +8,13 @@ use tidings_core::{
     time::Timestamp,
 };
 
-use crate::{PostgresStore, announcements, retraction};
+use crate::{PostgresStore, announcements, retraction, retry::Repeat::Always};
 
 #[async_trait]
 impl Announcements for PostgresStore {
     async fn announcement(&self, id: NotificationId) -> Result<Option<Announcement>, StoreError> {
-        Ok(announcements::find(&self.reader().await?, id).await?)
+        self.retry(Always, || async move { announcements::find(&self.reader().await?, id).await })
+            .await
     }
 
     async fn due_announcements(
@@ -21,7 +22,11 @@ impl Announcements for PostgresStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<NotificationId>, StoreError> {
-        Ok(announcements::due(&self.reader().await?, now, limit).await?)
+        self.retry(
+            Always,
+            || async move { announcements::due(&self.reader().await?, now, limit).await },
+        )
+        .await
     }
 
     async fn advance_announcement(
@@ -43,7 +48,8 @@ impl Announcements for PostgresStore {
     }
 
     async fn due_retractions(&self, limit: usize) -> Result<Vec<NotificationId>, StoreError> {
-        Ok(retraction::due(&self.reader().await?, limit).await?)
+        self.retry(Always, || async move { retraction::due(&self.reader().await?, limit).await })
+            .await
     }
 
     async fn advance_retraction(

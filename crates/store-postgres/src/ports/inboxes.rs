@@ -13,7 +13,9 @@ use tidings_core::{
 use crate::{
     PostgresStore, accept, acknowledge, change, idempotency, inboxes,
     lane::{Job, Task, Weight},
-    messages, open, page, rev_at, sync, watermark,
+    messages, open, page,
+    retry::Repeat::Always,
+    rev_at, sync, watermark,
 };
 
 #[async_trait]
@@ -31,8 +33,10 @@ impl Inboxes for PostgresStore {
         claim: &IdempotencyClaim,
         now: Timestamp,
     ) -> Result<Option<AcceptOutcome>, StoreError> {
-        let conn = self.reader().await?;
-        Ok(idempotency::outcome(&conn, claim, now).await?)
+        self.retry(Always, || async move {
+            idempotency::outcome(&self.reader().await?, claim, now).await
+        })
+        .await
     }
 
     async fn change(
@@ -69,11 +73,14 @@ impl Inboxes for PostgresStore {
         up_to: Rev,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let conn = self.reader().await?;
-        if !acknowledge::is_news(&conn, user, device, up_to).await? {
+        let is_news = self
+            .retry(Always, || async move {
+                acknowledge::is_news(&self.reader().await?, user, device, up_to).await
+            })
+            .await?;
+        if !is_news {
             return Ok(());
         }
-        drop(conn);
         let request =
             acknowledge::Request { user: user.clone(), device: device.cloned(), up_to, now };
         let (task, answer) = Task::new(request);
@@ -83,14 +90,18 @@ impl Inboxes for PostgresStore {
     }
 
     async fn state(&self, user: &UserId) -> Result<InboxState, StoreError> {
-        Ok(inboxes::state(&self.reader().await?, user).await?)
+        self.retry(Always, || async move { inboxes::state(&self.reader().await?, user).await })
+            .await
     }
 
     async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let states = inboxes::states(&snapshot, users).await?;
-        snapshot.end().await?;
-        Ok(states)
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let states = inboxes::states(&snapshot, users).await?;
+            snapshot.end().await?;
+            Ok(states)
+        })
+        .await
     }
 
     async fn notification(
@@ -98,41 +109,58 @@ impl Inboxes for PostgresStore {
         user: &UserId,
         id: NotificationId,
     ) -> Result<Option<Notification>, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let notification = messages::notification(&snapshot, user, id).await?;
-        snapshot.end().await?;
-        Ok(notification)
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let notification = messages::notification(&snapshot, user, id).await?;
+            snapshot.end().await?;
+            Ok(notification)
+        })
+        .await
     }
 
     async fn exists(&self, id: NotificationId) -> Result<bool, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let exists = messages::exists(&snapshot, id).await?;
-        snapshot.end().await?;
-        Ok(exists)
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let exists = messages::exists(&snapshot, id).await?;
+            snapshot.end().await?;
+            Ok(exists)
+        })
+        .await
     }
 
     async fn page(&self, query: PageQuery) -> Result<Page, StoreError> {
-        Ok(page::page(self.snapshot().await?, &query).await?)
+        let query = &query;
+        self.retry(Always, || async move { page::page(self.snapshot().await?, query).await }).await
     }
 
     async fn sync(&self, user: &UserId, since: Rev, limit: usize) -> Result<Sync, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let sync = sync::sync(&snapshot, user, since, limit).await?;
-        snapshot.end().await?;
-        Ok(sync)
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let sync = sync::sync(&snapshot, user, since, limit).await?;
+            snapshot.end().await?;
+            Ok(sync)
+        })
+        .await
     }
 
     async fn rev_at(&self, user: &UserId, at: Timestamp) -> Result<Rev, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let rev = rev_at::rev_at(&snapshot, user, at).await?;
-        snapshot.end().await?;
-        Ok(rev)
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let rev = rev_at::rev_at(&snapshot, user, at).await?;
+            snapshot.end().await?;
+            Ok(rev)
+        })
+        .await
     }
 
     async fn open(&self, user: &UserId, from: OpenFrom) -> Result<Opening, StoreError> {
-        let snapshot = self.snapshot().await?;
-        let opening = open::open(&snapshot, user, from).await?;
-        snapshot.end().await?;
-        Ok(opening)
+        let from = &from;
+        self.retry(Always, || async move {
+            let snapshot = self.snapshot().await?;
+            let opening = open::open(&snapshot, user, from).await?;
+            snapshot.end().await?;
+            Ok(opening)
+        })
+        .await
     }
 }

@@ -1,5 +1,6 @@
 //! What the conformance suite cannot see: plans, locks, months, lost connections.
 
+mod crash;
 mod locks;
 mod lost;
 mod months;
