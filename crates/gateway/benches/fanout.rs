@@ -74,7 +74,7 @@ fn serve(runtime: &Runtime, recovery: Option<Recovery>, members: usize) -> Gatew
         let listener = tidings_gateway::bind(any).expect("a free port");
         let address = listener.local_addr().expect("bound");
         let forever = std::future::pending::<()>();
-        tokio::spawn(tidings_gateway::serve(listener, serving, Router::new(), forever));
+        tokio::spawn(tidings_gateway::serve(listener, None, serving, Router::new(), forever));
         address
     });
     (0..members).for_each(|_| client(address));

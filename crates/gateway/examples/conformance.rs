@@ -108,6 +108,6 @@ async fn main() -> anyhow::Result<()> {
     });
     // The suites say "localhost", which may be either.
     let address = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 0], args.port));
-    serve(bind(address)?, gateway, not_found, std::future::pending()).await?;
+    serve(bind(address)?, None, gateway, not_found, std::future::pending()).await?;
     Ok(())
 }

@@ -28,7 +28,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::value::RawValue;
 use tidings_gateway::{
     ConnectError, Event, Frame, Gateway, Identity, Namespace, Socket, Target, Tls, TlsLimits, bind,
-    serve, serve_tls,
+    serve,
 };
 use tidings_testkit::Authority;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -117,15 +117,13 @@ fn measure(args: &Args, over_tls: bool, costs: &mut Costs) -> anyhow::Result<()>
         let nothing = tower::service_fn(|_: Request<hyper::body::Incoming>| async {
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         });
-        let serving = match over_tls {
-            false => tokio::spawn(serve(listener, gateway.clone(), nothing, pending())),
-            true => {
-                let identity =
-                    Identity::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes())?;
-                let tls = Tls::new(identity, TlsLimits::default())?;
-                tokio::spawn(serve_tls(listener, tls, gateway.clone(), nothing, pending()))
-            }
-        };
+        let tls = over_tls.then(|| {
+            let identity =
+                Identity::from_pem(issued.certificate.as_bytes(), issued.key.as_bytes())?;
+            Tls::new(identity, TlsLimits::default())
+        });
+        let serving =
+            tokio::spawn(serve(listener, tls.transpose()?, gateway.clone(), nothing, pending()));
         let board = Arc::new(Board::default());
         let started = cpu();
         for _ in 0..args.members {

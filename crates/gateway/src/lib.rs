@@ -45,7 +45,7 @@ pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
 pub use recovery::{Kept, Recovery, Returning, SavedSession};
-pub use serve::{PeerAddr, bind, serve, serve_tls};
+pub use serve::{PeerAddr, bind, serve};
 pub use socketio::{AckSender, Socket};
 pub use tls::{Identity, IdentityError, Tls, TlsLimits};
 

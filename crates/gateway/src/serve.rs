@@ -53,47 +53,9 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `shutdown` ends, then finishes the requests in flight. Requests under the gateway's path go
-/// to it, all others to `fallback`. WebSockets are not waited for: see [`Gateway::close_all`].
+/// Serves until `shutdown` ends, then finishes the requests in flight; over TLS, if that is given. Requests under the
+/// gateway's path go to it, all others to `fallback`. WebSockets are not waited for: see [`Gateway::close_all`].
 pub async fn serve<S, B>(
-    listener: TcpListener,
-    gateway: Gateway,
-    fallback: S,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: hyper::body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    serve_on(listener, None, gateway, fallback, shutdown).await
-}
-
-/// As [`serve`], over TLS.
-pub async fn serve_tls<S, B>(
-    listener: TcpListener,
-    tls: Tls,
-    gateway: Gateway,
-    fallback: S,
-    shutdown: impl Future<Output = ()>,
-) -> io::Result<()>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: hyper::body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    serve_on(listener, Some(tls), gateway, fallback, shutdown).await
-}
-
-async fn serve_on<S, B>(
     listener: TcpListener,
     tls: Option<Tls>,
     gateway: Gateway,

@@ -79,7 +79,7 @@ async fn check(recovery: Option<Recovery>) {
     let listener = tidings_gateway::bind("127.0.0.1:0".parse().expect("an address")).expect("free");
     let address = listener.local_addr().expect("bound");
     let forever = std::future::pending::<()>();
-    tokio::spawn(tidings_gateway::serve(listener, gateway.clone(), Router::new(), forever));
+    tokio::spawn(tidings_gateway::serve(listener, None, gateway.clone(), Router::new(), forever));
     let clients = tokio::task::spawn_blocking(move || {
         (0..MANY).map(|_| connect(address)).collect::<Vec<_>>()
     });

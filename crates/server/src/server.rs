@@ -154,13 +154,9 @@ impl Server {
             async move { lifecycle.reached(Phase::Draining).await }
         };
         let (listener, gateway, router) = (self.listener, self.gateway.clone(), self.router);
-        let serving = match &self.state.certificate {
-            None => tokio::spawn(tidings_gateway::serve(listener, gateway, router, draining)),
-            Some(certificate) => {
-                let tls = certificate.tls();
-                tokio::spawn(tidings_gateway::serve_tls(listener, tls, gateway, router, draining))
-            }
-        };
+        let tls = self.state.certificate.as_ref().map(Certificate::tls);
+        let serving =
+            tokio::spawn(tidings_gateway::serve(listener, tls, gateway, router, draining));
         stop.await;
         drain(&self.state, &self.gateway).await;
         let abort = serving.abort_handle();

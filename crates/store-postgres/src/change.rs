@@ -6,7 +6,10 @@ use std::collections::HashSet;
 
 use tidings_core::{
     ids::{NotificationId, UserId},
-    inbox::{ChangeKind, InboxOp, InboxState, OpOutcome},
+    inbox::{
+        ChangeKind, InboxOp, InboxState, OpOutcome,
+        transition::{self, Transition},
+    },
     notification::Item,
     time::Timestamp,
 };
@@ -15,7 +18,6 @@ use crate::{
     books::{Books, Wanted},
     items::item_columns,
     lane::Weight,
-    transition::{self, Transition},
 };
 
 pub(crate) const FIND: &str = concat!(

@@ -46,7 +46,6 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod transition;
 mod users;
 mod watermark;
 

@@ -6,7 +6,10 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension};
 use tidings_core::{
     ids::{NotificationId, UserId},
-    inbox::{ChangeKind, InboxOp, InboxState, OpOutcome},
+    inbox::{
+        ChangeKind, InboxOp, InboxState, OpOutcome,
+        transition::{self, Transition},
+    },
     notification::Item,
     time::Timestamp,
 };
@@ -16,7 +19,6 @@ use crate::{
     inboxes::Inbox,
     removal::{self, Doomed},
     rows::{self, from_id, from_rev},
-    transition::{self, Transition},
     watermark,
     writer::{Tx, Weight},
 };

@@ -37,7 +37,6 @@ mod store;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod transition;
 mod users;
 mod watermark;
 mod writer;

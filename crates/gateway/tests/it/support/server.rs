@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use tidings_gateway::{
-    Admission, Builder, Config, EventStream, Gateway, PeerAddr, Tls, bind, serve, serve_tls,
+    Admission, Builder, Config, EventStream, Gateway, PeerAddr, Tls, bind, serve,
 };
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -87,12 +87,7 @@ impl Server {
             async move { Ok::<_, Infallible>(answer) }
         });
         let secure = tls.is_some();
-        let served = match tls {
-            None => tokio::spawn(serve(listener, gateway.clone(), fallback, shutdown)),
-            Some(tls) => {
-                tokio::spawn(serve_tls(listener, tls, gateway.clone(), fallback, shutdown))
-            }
-        };
+        let served = tokio::spawn(serve(listener, tls, gateway.clone(), fallback, shutdown));
         Self { gateway, address, recorder, secure, stop: Some(stop), served }
     }
 

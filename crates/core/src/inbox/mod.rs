@@ -3,6 +3,8 @@
 //! Every change operation takes the next value of the user's counter (a [`Rev`]), contiguous
 //! from 1. A client that holds everything up to rev `n` asks for what came since `n`.
 
+pub mod transition;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

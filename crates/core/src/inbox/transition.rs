@@ -1,11 +1,11 @@
-//! What an operation makes of one item. Pure rules; `None` means that nothing changes.
+//! What an operation makes of one item; `None` means that nothing changes.
 
-use tidings_core::{notification::Item, time::Timestamp};
+use crate::{notification::Item, time::Timestamp};
 
-pub(crate) type Transition = fn(&Item, Timestamp) -> Option<Item>;
+pub type Transition = fn(&Item, Timestamp) -> Option<Item>;
 
 /// Reading a notification also means that it was seen.
-pub(crate) fn read(item: &Item, now: Timestamp) -> Option<Item> {
+pub fn read(item: &Item, now: Timestamp) -> Option<Item> {
     let changes = item.read_at.is_none();
     changes.then(|| Item {
         read_at: Some(now),
@@ -15,22 +15,22 @@ pub(crate) fn read(item: &Item, now: Timestamp) -> Option<Item> {
 }
 
 /// It stays seen: nobody can unsee.
-pub(crate) fn unread(item: &Item, _now: Timestamp) -> Option<Item> {
+pub fn unread(item: &Item, _now: Timestamp) -> Option<Item> {
     let changes = item.read_at.is_some();
     changes.then(|| Item { read_at: None, ..item.clone() })
 }
 
-pub(crate) fn seen(item: &Item, now: Timestamp) -> Option<Item> {
+pub fn seen(item: &Item, now: Timestamp) -> Option<Item> {
     let changes = item.seen_at.is_none();
     changes.then(|| Item { seen_at: Some(now), ..item.clone() })
 }
 
-pub(crate) fn archive(item: &Item, now: Timestamp) -> Option<Item> {
+pub fn archive(item: &Item, now: Timestamp) -> Option<Item> {
     let changes = item.archived_at.is_none();
     changes.then(|| Item { archived_at: Some(now), ..item.clone() })
 }
 
-pub(crate) fn unarchive(item: &Item, _now: Timestamp) -> Option<Item> {
+pub fn unarchive(item: &Item, _now: Timestamp) -> Option<Item> {
     let changes = item.archived_at.is_some();
     changes.then(|| Item { archived_at: None, ..item.clone() })
 }
