@@ -28,7 +28,8 @@ struct Pending {
 }
 
 impl Decoder {
-    /// A decoder for packets of at most `max_attachments`, and `max_bytes_total` with their text.
+    /// A decoder for packets of at most `max_attachments`, and `max_bytes_total` with their text;
+    /// of either not more than fits into 32 bits.
     pub fn new(max_attachments: usize, max_bytes_total: usize) -> Decoder {
         let bounded = |limit| u32::try_from(limit).unwrap_or(u32::MAX);
         Decoder {
