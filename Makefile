@@ -12,6 +12,8 @@ FUZZ_SECONDS ?= 60
 # What `make soak` does, and for how long.
 SOAK_MINUTES ?= 60
 SOAK_CONNECTIONS ?= 10000000
+# Operations that both stores are given, to be compared.
+SOAK_STEPS ?= 1000000
 
 .PHONY: run test setup fmt lint bench bench-micro soak fuzz vendor help
 
@@ -41,10 +43,11 @@ bench: ## Print latency, throughput and memory beside a floor and a peer (QUICK=
 bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
 	cargo bench --workspace --bench '*' -- $(NAME)
 
-soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched
+soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores
 	scripts/setup
 	bench/run soak --connections $(SOAK_CONNECTIONS) --minutes $(SOAK_MINUTES)
 	SOAK_MINUTES=$(SOAK_MINUTES) TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
+	TIDINGS_STEPS=$(SOAK_STEPS) cargo test --release -p tidings-store-postgres --test twins -- --nocapture
 
 fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	scripts/fuzz $(FUZZ_SECONDS)

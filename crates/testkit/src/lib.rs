@@ -13,6 +13,7 @@ mod message;
 pub mod postgres;
 mod sink;
 pub mod store;
+pub mod twins;
 
 pub use authority::{Authority, Issued};
 pub use clock::ManualClock;
