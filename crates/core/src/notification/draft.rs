@@ -267,8 +267,13 @@ fn check_data(
             errors.add("/data", "WRONG_TYPE", "must be an object");
             None
         }
-        Err(_) => {
+        Err(problem) if problem.to_string().starts_with("recursion limit") => {
             errors.add("/data", "TOO_DEEP", "must have at most 128 levels");
+            None
+        }
+        Err(_) => {
+            let detail = "must hold no half of a surrogate pair, and no number beyond 1.8e308";
+            errors.add("/data", "UNREADABLE", detail);
             None
         }
     }
