@@ -1,8 +1,14 @@
 //! What every node has to hear of, whoever is connected to it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{ids::UserId, revocation::Revocation, room::RoomName};
+use crate::{
+    ids::{NotificationId, UserId},
+    revocation::Revocation,
+    room::RoomName,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "signal")]
@@ -11,4 +17,13 @@ pub enum NodeSignal {
     Revoked(Revocation),
     /// What the application said about these users in this room does not count any more.
     AskAgain { room: RoomName, users: Vec<UserId> },
+    /// A notification that is spooled, for these users to see before it is stored.
+    Provisional {
+        id: NotificationId,
+        users: Vec<UserId>,
+        /// As of [`Message::tail`](crate::notification::Message::tail).
+        body: Arc<str>,
+    },
+    /// What these users were shown was not stored; or something else was, long before.
+    Withdrawn { id: NotificationId, users: Vec<UserId>, replaced_by: Option<NotificationId> },
 }

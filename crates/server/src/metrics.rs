@@ -15,6 +15,8 @@ use prometheus_client::{
 };
 use tidings_gateway::DisconnectReason;
 
+use crate::spool::metrics::SpoolMetrics;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventType {
     event_type: String,
@@ -113,6 +115,7 @@ pub struct Metrics {
     certificate_expiry: Family<[(&'static str, &'static str); 0], Gauge>,
     certificate_reloads: Family<Outcome, Counter>,
     tls_refused: Family<Reason, Counter>,
+    pub spool: SpoolMetrics,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -145,6 +148,7 @@ impl Metrics {
             certificate_expiry: Family::default(),
             certificate_reloads: Family::default(),
             tls_refused: Family::default(),
+            spool: SpoolMetrics::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -189,6 +193,7 @@ impl Metrics {
         r.register("presence_users_online", online, self.online.clone());
         r.register("presence_users_typing", "Users who are typing", self.typing.clone());
         self.register_tls(r);
+        self.spool.register(r);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());

@@ -19,7 +19,7 @@ use crate::{
     address_limits::AddressLimits,
     admin, api,
     audit::Audit,
-    auth::{Revocations, Tickets, TokenVerifier},
+    auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     certificate::Certificate,
     clock::SystemClock,
     config::{Config, Synchronous},
@@ -27,6 +27,7 @@ use crate::{
     data_dir::{self, DataDir},
     files,
     guard::{Door, GatewayGuard},
+    guarded_store::{Breakers, GuardedStore},
     inbox::{InboxHub, InboxNamespace, PlainInbox, events, publisher_channel},
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
@@ -35,6 +36,7 @@ use crate::{
     presence::PresenceHub,
     rooms::{Application, EventLog, EventTypes, NodeSink, RoomHub},
     secret,
+    spool::Spool,
     state::{AppState, Shared},
     workers,
 };
@@ -102,6 +104,7 @@ impl Server {
         });
         workers::load_revocations(&state).await?;
         workers::close_previous_connections(&state).await?;
+        workers::know_api_keys(state.clone()).await?;
         let mut background = workers::start(&state, gaps, lost);
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
@@ -179,6 +182,11 @@ impl Server {
         }
         if let Err(problem) = self.state.connections.flush(&*self.state.store).await {
             tracing::warn!(%problem, "the last of the history of connections was not stored");
+        }
+        if self.state.spool.is_some() {
+            let state = self.state.clone();
+            let close = move || state.spool.iter().for_each(Spool::close);
+            tokio::task::spawn_blocking(close).await?;
         }
         if let Some(store) = self.store {
             tokio::task::spawn_blocking(move || store.close()).await?;
@@ -278,10 +286,16 @@ fn state(
     };
     let bus = join(Arc::new(sink));
     let certificate = Certificate::load(&config.tls, Arc::clone(&metrics))?;
+    let spool = Spool::of(&config)?;
+    let breakers = Arc::new(Breakers::new(&config.breaker));
+    let store = Arc::new(GuardedStore::new(store, Arc::clone(&breakers)));
     let shared = Shared {
         node_id,
         started_at: clock.now(),
         store,
+        breakers,
+        spool,
+        known_keys: KnownKeys::default(),
         bus,
         hub,
         rooms,

@@ -13,16 +13,18 @@ use crate::{
     address_limits::AddressLimits,
     api::InFlight,
     audit::Audit,
-    auth::{Revocations, Tickets, TokenVerifier},
+    auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     certificate::Certificate,
     config::Config,
     connections::{Archive, ConnectionHistory},
+    guarded_store::Breakers,
     inbox::InboxHub,
     lifecycle::Lifecycle,
     limiter::Limiters,
     metrics::Metrics,
     presence::PresenceHub,
     rooms::{Application, EventLog, EventTypes, RoomHub},
+    spool::Spool,
 };
 
 /// Shared by handlers, sessions and loops; cheap to clone.
@@ -33,7 +35,12 @@ pub struct Shared {
     pub config: Config,
     pub node_id: String,
     pub started_at: Timestamp,
+    /// Behind the breakers.
     pub store: Arc<dyn Store>,
+    pub breakers: Arc<Breakers>,
+    /// `None`: nothing is accepted without the database.
+    pub spool: Option<Spool>,
+    pub known_keys: KnownKeys,
     pub bus: Arc<dyn Bus>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,

@@ -8,6 +8,7 @@ use tidings_core::{
     api_key::{self, ApiKey, Scope},
     audit::{Actor, Happening},
     ids::UserId,
+    ports::StoreError,
 };
 
 use super::{door::ClientIp, problem::Problem, request::Quota};
@@ -140,7 +141,7 @@ pub(super) fn client_ip(parts: &Parts) -> IpAddr {
 
 async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Problem> {
     // The hash of a random key is looked up: how long that takes tells nothing about the key.
-    match state.store.api_key(&api_key::hash_key(key)).await? {
+    match api_key(state, &api_key::hash_key(key)).await? {
         Some(key) => Ok(Server { key, ip, audit: Arc::clone(&state.audit) }),
         None => {
             security::api_key_refused(&state.audit, "unknown or revoked", ip);
@@ -151,6 +152,22 @@ async fn server(state: &AppState, key: &str, ip: IpAddr) -> Result<Server, Probl
             ))
         }
     }
+}
+
+/// While the database is away: as it was when it was last asked.
+async fn api_key(state: &AppState, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+    let found = state.store.api_key(hash).await;
+    match &found {
+        Ok(Some(key)) => state.known_keys.learn(key),
+        Ok(None) => state.known_keys.forget(hash),
+        Err(StoreError::Unavailable(_)) => {
+            if let Some(key) = state.known_keys.find(hash) {
+                return Ok(Some(key));
+            }
+        }
+        Err(_) => {}
+    }
+    found
 }
 
 /// The user whom a token is about; one request is taken from the quota.

@@ -21,10 +21,15 @@ pub(super) async fn live() -> Json<Value> {
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     let phase = state.lifecycle.phase();
     let store = state.store.ping().await;
-    let ready = phase == Phase::Ready && store.is_ok();
+    // With a spool it does without: turning clients away would help nobody, another node has the same database.
+    let ready = phase == Phase::Ready && (store.is_ok() || spools(&state));
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
-        "status": if ready { "ready" } else { "not ready" },
+        "status": match ready {
+            true if store.is_ok() => "ready",
+            true => "degraded",
+            false => "not ready",
+        },
         "draining": phase != Phase::Ready,
         "store": up(store.is_ok()),
     });
@@ -35,18 +40,39 @@ fn up(is_up: bool) -> &'static str {
     if is_up { "up" } else { "down" }
 }
 
+/// Whether what is sent now is accepted also without the store.
+fn spools(state: &AppState) -> bool {
+    let spool = state.spool.as_ref().filter(|_| !state.config.spool.require_store);
+    spool.is_some_and(|spool| !spool.level().full)
+}
+
+fn spool(state: &AppState) -> Value {
+    let Some(spool) = &state.spool else { return json!({ "status": "off" }) };
+    let level = spool.level();
+    let status = match () {
+        () if level.full => "full",
+        () if level.records > 0 => "waiting",
+        () => "empty",
+    };
+    json!({ "status": status, "records": level.records, "bytes": level.bytes })
+}
+
 /// The state of everything.
 pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     let started = Instant::now();
     let store = state.store.ping().await.is_ok();
+    let writes = !state.breakers.writes_open();
+    let impaired = !(store && writes);
+    let waiting = state.spool.as_ref().is_some_and(|spool| !spool.is_empty());
     let store_ms = started.elapsed().as_secs_f64() * 1000.0;
     let connections = state.metrics.active_connections().max(0);
     let limit = state.config.limits.connections;
     let share = connections as f64 / limit.max(1) as f64;
     let draining = state.lifecycle.phase() != Phase::Ready;
     let status = match () {
-        () if !store || share >= UNHEALTHY => "unhealthy",
-        () if draining || share >= DEGRADED => "degraded",
+        () if share >= UNHEALTHY => "unhealthy",
+        () if impaired && !spools(&state) => "unhealthy",
+        () if impaired || waiting || draining || share >= DEGRADED => "degraded",
         () => "healthy",
     };
     let now = state.clock.now();
@@ -58,7 +84,8 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<V
         "nodeId": state.node_id,
         "connections": connections,
         "websocket": { "connections": connections, "limit": limit, "draining": draining },
-        "store": { "kind": "sqlite", "status": up(store), "latencyMs": store_ms },
+        "store": { "kind": "sqlite", "status": up(store), "writes": up(store && writes), "latencyMs": store_ms },
+        "spool": spool(&state),
         "redis": { "status": "not configured" },
     });
     let code = if status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };

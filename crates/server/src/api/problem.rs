@@ -9,6 +9,8 @@ use tidings_core::{
 };
 use utoipa::ToSchema;
 
+use crate::{guarded_store::LEFT_ALONE, spool::SpoolError};
+
 /// A field of the request that is wrong.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct BadField {
@@ -114,7 +116,10 @@ impl From<StoreError> for Problem {
             )
             .with_retry_after(1),
             StoreError::Unavailable(reason) => {
-                tracing::error!(reason, "the store is not available");
+                // Said once when it began; nobody asks it meanwhile.
+                if reason != LEFT_ALONE {
+                    tracing::error!(reason, "the store is not available");
+                }
                 Self::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     "STORE_UNAVAILABLE",
@@ -131,6 +136,16 @@ impl From<StoreError> for Problem {
                 )
             }
         }
+    }
+}
+
+impl From<SpoolError> for Problem {
+    fn from(error: SpoolError) -> Self {
+        let detail = match error {
+            SpoolError::Full => "The database is away, and as much waits for it as may",
+            SpoolError::Failed(_) => "The database is away, and the disk takes nothing",
+        };
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "SPOOL_FULL", detail).with_retry_after(5)
     }
 }
 

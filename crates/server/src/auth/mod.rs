@@ -4,6 +4,7 @@ mod introspection;
 mod jwks;
 mod jwt;
 mod keys;
+mod known_keys;
 mod revocations;
 mod tickets;
 
@@ -18,6 +19,7 @@ use tidings_core::{
 
 pub use jwt::{TokenVerifier, sign};
 pub use keys::{KeyConfig, check as check_key};
+pub use known_keys::KnownKeys;
 pub use revocations::Revocations;
 pub use tickets::Tickets;
 

@@ -28,6 +28,7 @@ pub fn check(config: &Config) -> Vec<String> {
     super::presence::check(config, &mut need);
     super::connections::check(config, &mut need);
     super::tls::check(config, &mut need);
+    super::spool::check(config, &mut need);
     if config.dev {
         need(
             config.host.is_loopback(),

@@ -9,7 +9,9 @@ mod connections;
 mod environment;
 mod introspection;
 mod load;
+mod log;
 mod presence;
+mod spool;
 mod tls;
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
@@ -26,7 +28,9 @@ pub use check::{check, warnings};
 pub use connections::Connections;
 pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
+pub use log::{Log, LogFormat};
 pub use presence::Presence;
+pub use spool::{Breaker, Spool};
 pub use tls::Tls;
 
 use crate::{auth::KeyConfig, rooms::EventSpec};
@@ -59,6 +63,8 @@ pub struct Config {
     pub gateway: Gateway,
     pub limits: Limits,
     pub store: StoreConfig,
+    pub breaker: Breaker,
+    pub spool: Spool,
     pub retention: Retention,
     pub lifecycle: Lifecycle,
     pub presence: Presence,
@@ -89,6 +95,8 @@ impl Default for Config {
             gateway: Gateway::default(),
             limits: Limits::default(),
             store: StoreConfig::default(),
+            breaker: Breaker::default(),
+            spool: Spool::default(),
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),
@@ -359,29 +367,6 @@ impl Default for Lifecycle {
             drain: Duration::from_secs(30),
             announcement_pause: Duration::from_millis(100),
         }
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Log {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidings_gateway=debug`.
-    pub level: String,
-    pub format: LogFormat,
-    /// Log what is said in rooms, shortened and without secrets: for debugging.
-    pub room_events: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Json,
-    Text,
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { level: "info".into(), format: LogFormat::Json, room_events: false }
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use tidings_core::{
     ids::{NotificationId, Rev, UserId},
     inbox::{ChangeKind, InboxChange, InboxState, Sync},
-    notification::{Item, Message},
+    notification::{Actor, Item, Message, Notification},
     time::Timestamp,
 };
 use tidings_gateway::{Frame, Socket, Tail};
@@ -21,6 +21,22 @@ struct ItemState<'a> {
     #[serde(flatten)]
     item: &'a Item,
     read: bool,
+    /// Said of an item that the device was shown before it was stored, with what only the store knew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provisional: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    actor: Option<&'a Actor>,
+}
+
+impl<'a> ItemState<'a> {
+    fn of(item: &'a Item) -> Self {
+        Self { item, read: item.is_read(), provisional: None, actor: None }
+    }
+
+    fn confirmed(item: &'a Item, message: &'a Message) -> Self {
+        let actor = message.actor.as_ref();
+        Self { provisional: Some(false), actor, ..Self::of(item) }
+    }
 }
 
 /// `notification:updated`: what changed, apart from what came new.
@@ -61,6 +77,16 @@ impl Encoder {
         [first.marked(change.rev.0), count(change.rev, change.unread)]
     }
 
+    /// As `change`, for a device that shows what is added already.
+    pub(super) fn confirmation(&self, change: &InboxChange) -> [Frame; 2] {
+        let ChangeKind::Added { message, item } = &change.kind else { return self.change(change) };
+        let items = vec![ItemState::confirmed(item, message)];
+        let updated =
+            Updated { rev: change.rev, unread: change.unread, items, ..Updated::default() };
+        let first = event("notification:updated", &updated).marked(change.rev.0);
+        [first, count(change.rev, change.unread)]
+    }
+
     fn tail(&self, message: &Message) -> Tail {
         let mut last = self.last.lock();
         if let Some((id, tail)) = &*last
@@ -80,14 +106,31 @@ fn updated<'a>(change: &InboxChange, kind: &'a ChangeKind) -> Updated<'a> {
         // Has an event of its own.
         ChangeKind::Added { .. } => {}
         ChangeKind::Updated(items) => {
-            updated.items =
-                items.iter().map(|item| ItemState { item, read: item.is_read() }).collect();
+            updated.items = items.iter().map(ItemState::of).collect();
         }
         ChangeKind::Removed(ids) => updated.removed = ids,
         ChangeKind::ReadAll { up_to } => updated.read_up_to = Some(*up_to),
         ChangeKind::Cleared { up_to } => updated.cleared_up_to = Some(*up_to),
     }
     updated
+}
+
+/// A notification that is not stored yet: it has no place in the inbox.
+pub(super) fn provisional(user: &UserId, tail: &Tail) -> Frame {
+    // Ids are made of a JSON-safe alphabet.
+    let head = format!("{{\"provisional\":true,\"recipientId\":\"{user}\",\"read\":false,");
+    Frame::event_with_head("notification", &head, tail).under_key("notification")
+}
+
+/// What was provisional is in no inbox; perhaps another one is, in its place.
+pub(super) fn withdrawn(id: NotificationId, replaced_by: Option<NotificationId>) -> Frame {
+    event("notification:updated", &json!({ "id": id, "replacedBy": replaced_by }))
+}
+
+/// What a device shows as provisional is stored. The counter comes with what else is new.
+pub(super) fn confirmed(stored: &[Notification], rev: Rev, unread: u64) -> Frame {
+    let items = stored.iter().map(|n| ItemState::confirmed(&n.item, &n.message)).collect();
+    event("notification:updated", &Updated { rev, unread, items, ..Updated::default() })
 }
 
 pub(super) fn count(rev: Rev, unread: u64) -> Frame {
@@ -113,7 +156,7 @@ pub(super) fn pending(sync: &Sync) -> Frame {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Pending<'a> {
-    notifications: &'a [tidings_core::notification::Notification],
+    notifications: &'a [Notification],
     removed: &'a [NotificationId],
     read_up_to: Rev,
     unread: u64,

@@ -13,16 +13,17 @@ use std::{
 
 use parking_lot::Mutex;
 use tidings_core::{
-    ids::{Rev, UserId},
+    ids::{NotificationId, Rev, UserId},
     inbox::{ChangeKind, InboxChange},
     ports::Clock,
 };
-use tidings_gateway::Frame;
+use tidings_gateway::{Frame, Tail};
 use tokio::sync::mpsc;
 
 use super::{
-    events::Encoder,
-    session::{Delivery, InboxSession, PageOutcome},
+    events::{self, Encoder},
+    provisional::Expected,
+    session::{Delivery, Found, InboxSession, PageOutcome},
 };
 use crate::metrics::Metrics;
 
@@ -36,6 +37,8 @@ pub struct InboxHub {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     connections_per_user: usize,
+    /// Confirmations that are looked after.
+    pub(super) expected: Mutex<Expected>,
 }
 
 /// A user with devices on this node.
@@ -64,6 +67,7 @@ impl InboxHub {
             metrics,
             clock,
             connections_per_user,
+            expected: Mutex::default(),
         };
         (Arc::new(hub), reported)
     }
@@ -105,15 +109,9 @@ impl InboxHub {
         }
     }
 
-    /// Sends what a query found after `since`, up to `to`.
-    pub(super) fn page(
-        &self,
-        session: &InboxSession,
-        since: Rev,
-        frames: &[Frame],
-        to: Rev,
-    ) -> PageOutcome {
-        session.page(since, frames, to, &self.delivery())
+    /// Sends what a query found.
+    pub(super) fn page(&self, session: &InboxSession, found: &Found<'_>) -> PageOutcome {
+        session.page(found, &self.delivery())
     }
 
     /// The user's gaps are being repaired: new ones are to be reported again. Gives the
@@ -174,6 +172,48 @@ impl InboxHub {
     }
 }
 
+/// What is shown before it is stored.
+impl InboxHub {
+    /// Shows a notification to those of these users who have devices here.
+    pub fn show(&self, id: NotificationId, users: &[UserId], body: &str) {
+        let tail = OnceCell::new();
+        for user in users {
+            let shard = self.shard(user).lock();
+            let Some(entry) = shard.get(user) else { continue };
+            let tail = tail.get_or_init(|| Tail::new(body));
+            let frame = events::provisional(user, tail);
+            for session in &entry.sessions {
+                if session.show(id, &frame) {
+                    self.metrics.spool.shown();
+                }
+            }
+        }
+    }
+
+    pub fn withdraw(&self, id: NotificationId, users: &[UserId], by: Option<NotificationId>) {
+        let frame = OnceCell::new();
+        for user in users {
+            for session in self.sessions_of(user) {
+                session.withdraw(id, || frame.get_or_init(|| events::withdrawn(id, by)).clone());
+            }
+        }
+    }
+
+    /// Whether a device of this user shows it as provisional.
+    pub(crate) fn was_shown(&self, user: &UserId, id: NotificationId) -> bool {
+        let shard = self.shard(user).lock();
+        shard.get(user).is_some_and(|entry| entry.sessions.iter().any(|s| s.shows(id)))
+    }
+
+    /// What this user's devices were shown was stored and they were not told: the store is asked.
+    pub(super) fn fall_behind(&self, user: &UserId) {
+        for session in self.sessions_of(user) {
+            session.fall_behind();
+        }
+        self.report(user);
+    }
+}
+
 /// Encodes a change once for all devices of its user.
 struct HubDelivery<'a> {
     hub: &'a InboxHub,
@@ -185,6 +225,10 @@ impl Delivery for HubDelivery<'_> {
         let (rev, frames) =
             self.encoded.get_or_init(|| (change.rev, self.hub.encoder.change(change)));
         if *rev == change.rev { frames.clone() } else { self.hub.encoder.change(change) }
+    }
+
+    fn confirmation(&self, change: &InboxChange) -> [Frame; 2] {
+        self.hub.encoder.confirmation(change)
     }
 
     fn sent(&self, change: &InboxChange) {

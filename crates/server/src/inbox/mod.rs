@@ -4,13 +4,16 @@
 mod arrival;
 pub(crate) mod commands;
 pub mod events;
+mod held;
 mod hub;
 mod namespace;
 mod open;
 mod plain;
+pub(crate) mod provisional;
 mod publisher;
 mod repair;
 mod session;
+mod shown;
 
 pub use arrival::Arrival;
 pub use hub::InboxHub;

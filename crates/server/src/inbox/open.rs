@@ -40,7 +40,13 @@ pub(super) async fn open(
         // The store has everything: the device gets what is there now and the rest by repair.
         tracing::warn!(%problem, "the bus did not confirm a subscription");
     }
-    state.store.see_user(&session.user, state.clock.now()).await?;
+    match state.store.see_user(&session.user, state.clock.now()).await {
+        // Nothing can be written. As long as the inbox can be read, that is for another time.
+        Err(StoreError::Unavailable(problem)) => {
+            tracing::debug!(problem, user_id = %session.user, "a user was not noted");
+        }
+        seen => seen?,
+    }
     let from = from(state, &session.user, request).await?;
     let mut opening = state.store.open(&session.user, from).await?;
     let budget = state.config.gateway.send_buffer / 2;

@@ -12,7 +12,7 @@ use tidings_core::{
 
 use super::{
     events,
-    session::{InboxSession, PageOutcome},
+    session::{Found, InboxSession, PageOutcome},
 };
 use crate::state::AppState;
 
@@ -30,7 +30,8 @@ pub async fn repair(state: &AppState, users: &[UserId]) -> Result<(), StoreError
     let mut outcome = Ok(());
     for session in gapped {
         let last = revs.get(&session.user).copied().unwrap_or_default();
-        if session.sent() < last
+        // One that lags hears nothing until it was looked after, also if it misses nothing after all.
+        if (session.sent() < last || session.lags())
             && let Err(problem) = repair_session(state, &session).await
         {
             outcome = Err(problem);
@@ -63,13 +64,36 @@ async fn send_pages(
         if sync.to == since && !sync.reset {
             return Ok(());
         }
-        let frames = [events::pending(&sync), events::count(sync.to, sync.unread)];
-        match state.hub.page(session, since, &frames, sync.to) {
+        match send_page(state, session, since, &mut sync) {
             PageOutcome::Told if sync.has_more && !sync.reset => since = sync.to,
             PageOutcome::Told | PageOutcome::Refused => return Ok(()),
             PageOutcome::Stale(sent) => since = sent,
         }
     }
+}
+
+/// Sends one page. What the device shows already is confirmed in it, not sent again.
+fn send_page(state: &AppState, session: &InboxSession, since: Rev, sync: &mut Sync) -> PageOutcome {
+    let shown = session.shown();
+    let mut ids = Vec::new();
+    let mut frames = Vec::with_capacity(3);
+    if sync.reset {
+        // Takes the place of everything that the device holds.
+        ids.clone_from(&shown);
+    } else if !shown.is_empty() {
+        ids.extend(sync.items.iter().map(|notification| notification.item.id));
+        ids.extend(&sync.removed);
+        let known = |notification: &mut Notification| shown.contains(&notification.item.id);
+        let known: Vec<Notification> = sync.items.extract_if(.., known).collect();
+        if !known.is_empty() {
+            frames.push(events::confirmed(&known, sync.to, sync.unread));
+        }
+    }
+    frames.push(events::pending(sync));
+    let carry = frames.len();
+    frames.push(events::count(sync.to, sync.unread));
+    let found = Found { since, to: sync.to, frames: &frames, carry, ids: &ids };
+    state.hub.page(session, &found)
 }
 
 /// What a notification's fields of its own take in JSON, at most, in bytes.

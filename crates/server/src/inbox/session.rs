@@ -1,7 +1,6 @@
 //! One connected device of one user.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -11,13 +10,13 @@ use std::{
 
 use parking_lot::Mutex;
 use tidings_core::{
-    ids::{DeviceId, Rev, UserId},
+    ids::{DeviceId, NotificationId, Rev, UserId},
     inbox::InboxChange,
     time::Timestamp,
 };
-use tidings_gateway::{Frame, Socket};
+use tidings_gateway::{DisconnectReason, Frame, Socket};
 
-use super::events;
+use super::{events, held::Held, shown::Shown};
 use crate::{auth::Claims, limiter::Bucket, metrics::Metrics, presence::Link, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
@@ -52,6 +51,8 @@ struct Position {
     /// It misses something that does not come by itself: its send buffer was full, too much was
     /// held, or it is pages behind. A query tells it from `sent` on, and until then nothing does.
     lagging: bool,
+    /// Notifications that it shows as provisional: the change that adds one confirms it instead.
+    shown: Shown,
     /// That query is under way. What comes meanwhile is held again.
     repairing: bool,
 }
@@ -62,40 +63,15 @@ impl Position {
     }
 }
 
-/// Changes by rev. Hardly ever is there one, so that none takes no more than a pointer.
-#[derive(Default)]
-#[allow(clippy::box_collection, reason = "a map takes three pointers")]
-struct Held(Option<Box<BTreeMap<Rev, Arc<InboxChange>>>>);
-
-impl Held {
-    fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |held| held.len())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn put(&mut self, change: &Arc<InboxChange>) {
-        self.0.get_or_insert_default().insert(change.rev, Arc::clone(change));
-    }
-
-    fn take(&mut self, rev: Rev) -> Option<Arc<InboxChange>> {
-        let change = self.0.as_mut()?.remove(&rev);
-        self.0.take_if(|held| held.is_empty());
-        change
-    }
-
-    fn forget_up_to(&mut self, known: Rev) {
-        if let Some(held) = &mut self.0 {
-            held.retain(|rev, _| *rev > known);
-        }
-        self.0.take_if(|held| held.is_empty());
-    }
-
-    fn clear(&mut self) {
-        self.0 = None;
-    }
+/// What a query found after `since`, up to `to`.
+pub(super) struct Found<'a> {
+    pub(super) since: Rev,
+    pub(super) to: Rev,
+    pub(super) frames: &'a [Frame],
+    /// How many of the frames carry it.
+    pub(super) carry: usize,
+    /// The notifications that are in it, also as removed.
+    pub(super) ids: &'a [NotificationId],
 }
 
 /// What became of a page that a query found.
@@ -111,6 +87,8 @@ pub(super) enum PageOutcome {
 /// How a change is encoded, and who counts it when it is sent. One for all devices of a user.
 pub(super) trait Delivery {
     fn frames(&self, change: &InboxChange) -> [Frame; 2];
+    /// For a device that shows what this change adds already.
+    fn confirmation(&self, change: &InboxChange) -> [Frame; 2];
     fn sent(&self, change: &InboxChange);
 }
 
@@ -248,22 +226,17 @@ impl InboxSession {
         Some(position.sent)
     }
 
-    /// Sends what a query found after `since`, up to `to`.
-    pub(super) fn page(
-        &self,
-        since: Rev,
-        frames: &[Frame],
-        to: Rev,
-        delivery: &impl Delivery,
-    ) -> PageOutcome {
+    /// Sends what a query found.
+    pub(super) fn page(&self, found: &Found<'_>, delivery: &impl Delivery) -> PageOutcome {
         let mut position = self.position.lock();
-        if position.sent != since {
+        if position.sent != found.since {
             return PageOutcome::Stale(position.sent);
         }
-        if !self.emit(&mut position, frames) {
+        if !self.emit(&mut position, found.frames, found.carry) {
             return PageOutcome::Refused;
         }
-        self.advance(&mut position, to, delivery);
+        position.shown.forget(found.ids);
+        self.advance(&mut position, found.to, delivery);
         PageOutcome::Told
     }
 
@@ -273,6 +246,10 @@ impl InboxSession {
         position.repairing = false;
         position.lagging |= failed;
         failed || !position.held.is_empty()
+    }
+
+    pub(super) fn lags(&self) -> bool {
+        self.position.lock().lagging
     }
 
     /// Whether the store has to be asked for what is missing.
@@ -298,21 +275,73 @@ impl InboxSession {
 
     /// Sends the change that is the next.
     fn tell(&self, position: &mut Position, change: &InboxChange, delivery: &impl Delivery) {
-        if self.emit(position, &delivery.frames(change)) {
+        let is_shown = position.shown.is_added_by(change);
+        let frames = match is_shown {
+            true => delivery.confirmation(change),
+            false => delivery.frames(change),
+        };
+        if self.emit(position, &frames, 1) {
             position.sent = change.rev;
-            delivery.sent(change);
+            position.shown.settle(change);
+            if !is_shown {
+                delivery.sent(change);
+            }
         }
     }
 
-    /// Whether the first frame, which carries the change, was sent. The others only follow from
-    /// it; a device that missed one lags and hears it later.
-    fn emit(&self, position: &mut Position, frames: &[Frame]) -> bool {
+    /// Whether the first frames, which carry the change, were sent. The others only follow from
+    /// them; a device that missed one lags and hears it later.
+    fn emit(&self, position: &mut Position, frames: &[Frame], carry: usize) -> bool {
         let sent = self.socket.emit_together(frames);
         if sent < frames.len() {
             // Full: told again when there is room. Closed: there is nobody to tell.
             position.lagging = true;
             position.held.clear();
         }
-        sent > 0
+        sent >= carry
+    }
+}
+
+/// What is shown before it is stored.
+impl InboxSession {
+    /// Shows a notification as provisional; `false`: it will get it when it is stored.
+    pub(super) fn show(&self, id: NotificationId, frame: &Frame) -> bool {
+        let mut position = self.position.lock();
+        if !position.live || !position.shown.may_have(id) || self.socket.emit(frame).is_err() {
+            return false;
+        }
+        position.shown.put(id);
+        true
+    }
+
+    pub(super) fn shows(&self, id: NotificationId) -> bool {
+        self.position.lock().shown.has(id)
+    }
+
+    /// Everything that it shows as provisional.
+    pub(super) fn shown(&self) -> Vec<NotificationId> {
+        self.position.lock().shown.all().to_vec()
+    }
+
+    pub(super) fn withdraw(&self, id: NotificationId, frame: impl FnOnce() -> Frame) {
+        let mut position = self.position.lock();
+        if !position.shown.has(id) {
+            return;
+        }
+        position.shown.forget(&[id]);
+        if self.socket.emit(&frame()).is_err() {
+            // It would show for ever what is not there. When it comes back it forgets what is provisional.
+            drop(position);
+            self.socket.close_transport(DisconnectReason::SlowConsumer);
+        }
+    }
+
+    /// It misses a change that nobody will send it.
+    pub(super) fn fall_behind(&self) {
+        let mut position = self.position.lock();
+        if position.live && !position.shown.all().is_empty() {
+            position.lagging = true;
+            position.held.clear();
+        }
     }
 }

@@ -1,8 +1,6 @@
 //! Questions to other servers: bounded in time, in number and in the size of the answer, tried
 //! again, and not asked at all while nobody answers.
 
-mod breaker;
-
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -10,13 +8,15 @@ use http::StatusCode;
 use reqwest::{Client, RequestBuilder, Response};
 use tokio::sync::Semaphore;
 
-use breaker::Breaker;
+use crate::breaker::Breaker;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How often one question is asked, and the pauses in between.
 const ATTEMPTS: u32 = 3;
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(200)];
+/// Failures in a row after which a server is left alone.
+const FAILURES: u32 = 5;
 
 /// How a server is asked.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ impl Service {
             client,
             manners,
             permits: Semaphore::new(manners.concurrency),
-            breaker: Breaker::new(name, manners.pause),
+            breaker: Breaker::new(name, FAILURES, manners.pause),
         })
     }
 

@@ -31,6 +31,10 @@ impl BusSink for NodeSink {
                     application.forget(room, users);
                 }
             }
+            NodeSignal::Provisional { id, users, body } => self.inboxes.show(*id, users, body),
+            NodeSignal::Withdrawn { id, users, replaced_by } => {
+                self.inboxes.withdraw(*id, users, *replaced_by);
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! called on its own.
 
 mod announcements;
+mod api_keys;
 mod audit;
 mod certificate;
 mod connection_archive;
@@ -14,6 +15,7 @@ mod retractions;
 mod revocations;
 mod rooms;
 mod sessions;
+mod spool;
 
 use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -26,8 +28,11 @@ use tokio::{
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
 
+pub(crate) use api_keys::tick as know_api_keys;
 pub(crate) use connections::close_previous as close_previous_connections;
 pub use connections::heartbeat;
+pub use spool::tick as replay_spool;
+
 pub use presence::{sweep as sweep_presence, tick as tell_presence};
 pub(crate) use revocations::load as load_revocations;
 pub use revocations::reload as reload_revocations;
@@ -48,6 +53,8 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
     every(&mut loops, state, upkeep, retention::tick);
+    every(&mut loops, state, api_keys::PAUSE, api_keys::tick);
+    every(&mut loops, state, state.config.spool.interval, spool::tick);
     every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     every(&mut loops, state, rooms::PAUSE, rooms::tick);
     if state.connections.is_kept() {

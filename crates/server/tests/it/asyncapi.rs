@@ -219,6 +219,39 @@ async fn every_event_that_is_sent_is_described_and_every_described_one_is_sent()
 }
 
 #[tokio::test]
+async fn what_is_shown_before_it_is_stored_is_described() {
+    for transport in Transport::ALL {
+        let server = TestServer::impatient().await;
+        let document = document(&server).await;
+        let mut channel = Channel::new(&document, transport);
+        let mut once = json!({ "to": "eve", "type": "like", "message": "hi", "dedupeKey": "d" });
+        server.api().post("/notifications", &once).await.json(201);
+        let mut eve = match transport {
+            Transport::SocketIo => Listener::SocketIo(server.connect("eve").await),
+            Transport::WebSocket => {
+                let path = format!("/ws?token={}", server.token("eve"));
+                let mut plain = Plain::open(&server, &path).await;
+                plain.hear("notifications:pending").await;
+                Listener::WebSocket(plain)
+            }
+            Transport::Stream => Listener::Stream(Stream::of(&server, "eve", "").await),
+        };
+        let outage = server.away().await;
+        server.api().post("/notifications", &once).await.json(202);
+        once["dedupeKey"] = "another".into();
+        server.api().post("/notifications", &once).await.json(202);
+        outage.end();
+        let mut updates = 0;
+        while updates < 2 {
+            let (name, body) = eve.next().await.expect("open");
+            updates += usize::from(name == "notification:updated");
+            channel.hold(&name, &body);
+        }
+        assert!(channel.seen.contains("notification"));
+    }
+}
+
+#[tokio::test]
 async fn every_command_that_is_described_is_understood_and_answered_as_it_says() {
     let server = server().await;
     let document = document(&server).await;

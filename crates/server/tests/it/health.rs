@@ -21,7 +21,8 @@ async fn a_server_that_is_well_says_so() {
         "status": "healthy", "timestamp": null, "uptime": null,
         "version": env!("CARGO_PKG_VERSION"), "nodeId": "node-a", "connections": 1,
         "websocket": { "connections": 1, "limit": 10_000, "draining": false },
-        "store": { "kind": "sqlite", "status": "up", "latencyMs": null },
+        "store": { "kind": "sqlite", "status": "up", "writes": "up", "latencyMs": null },
+        "spool": { "status": "empty", "records": 0, "bytes": 0 },
         "redis": { "status": "not configured" },
     });
     assert_eq!(body, expected);

@@ -6,7 +6,10 @@ use super::{
     Transport,
     message::Message,
     presence,
-    schemas::{anything, boolean, error, list, number, object, one_of, shared, text, time, uuid},
+    schemas::{
+        any_of, anything, boolean, error, list, nothing, number, object, one_of, shared, text,
+        time, uuid,
+    },
 };
 use crate::state::AppState;
 
@@ -33,12 +36,14 @@ fn inbox() -> Vec<Message> {
         ("reset", boolean()),
     ]);
     let updated = object([
-        ("rev", number()),
-        ("unread", number()),
+        ("rev?", number()),
+        ("unread?", number()),
         ("items?", list(&shared("ItemState"))),
         ("removed?", list(&uuid())),
         ("readUpTo?", number()),
         ("clearedUpTo?", number()),
+        ("id?", uuid()),
+        ("replacedBy?", any_of([uuid(), nothing()])),
     ]);
     vec![
         Message::new(
@@ -46,9 +51,13 @@ fn inbox() -> Vec<Message> {
             "What a client did not know: after `connected`, and whenever something was missed",
             pending,
         ),
-        Message::new("notification", "A notification has come", shared("Notification"))
+        Message::new("notification", "A notification has come", shared("NewNotification"))
             .under_key("notification"),
-        Message::new("notification:updated", "Notifications were changed or removed", updated),
+        Message::new(
+            "notification:updated",
+            "Notifications were changed or removed; or (`id`, `replacedBy`, without `rev`) one that was provisional is not stored",
+            updated,
+        ),
         Message::new(
             "notification:count",
             "The number of unread ones, after every change",

@@ -81,6 +81,8 @@ fn own() -> [(&'static str, Value); 5] {
                 ("seenAt", maybe_time()),
                 ("readAt", maybe_time()),
                 ("archivedAt", maybe_time()),
+                ("provisional?", boolean()),
+                ("actor?", shared("Actor")),
             ]),
         ),
         ("OwnPresence", own_presence()),
@@ -125,7 +127,20 @@ fn all() -> Map<String, Value> {
     let described =
         |name: &&str| ((*name).to_owned(), openapi["components"]["schemas"][*name].clone());
     let own = own().into_iter().map(|(name, schema)| (name.to_owned(), schema));
-    SHARED.iter().map(described).chain(own).collect()
+    let mut all: Map<_, _> = SHARED.iter().map(described).chain(own).collect();
+    let new = all.get("Notification").map(new_notification).unwrap_or_default();
+    all.insert("NewNotification".to_owned(), new);
+    all
+}
+
+/// A notification that has come: one that is provisional has no place in the inbox.
+fn new_notification(notification: &Value) -> Value {
+    let mut new = notification.clone();
+    new["properties"]["provisional"] = boolean();
+    if let Some(required) = new["required"].as_array_mut() {
+        required.retain(|name| name != "seq" && name != "rev");
+    }
+    new
 }
 
 /// The schemas of a document while it is made.

@@ -17,13 +17,16 @@ use tidings_core::{
     ports::{Accept, AcceptOutcome, Accepted},
     time::Timestamp,
 };
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
-use super::schema;
+use super::{
+    accept::{Desk, Taken},
+    schema,
+};
 use crate::{
     api::{
         caller::Server,
-        extract::{JsonBytes, parse},
+        extract::{JsonBytes, Query, parse},
         problem::Problem,
         rooms,
     },
@@ -38,15 +41,30 @@ const MAX_KEY: usize = 255;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+const SPOOLED: &str = "spooled";
+
+/// How it is to be sent.
+#[derive(Deserialize, IntoParams)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::api) struct SendQuery {
+    /// Nothing is spooled: without the database the answer is 503.
+    #[serde(default)]
+    #[param(required = false)]
+    require_store: bool,
+}
+
 /// What became of one notification.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct Sent {
     #[schema(value_type = uuid::Uuid)]
     id: NotificationId,
-    /// Users who got it, or (of an announcement) who will.
-    recipients: u64,
-    /// `committed`: it is in the database.
+    /// Users who got it, or (of an announcement) who will. Left out if only the database knows and it is away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipients: Option<u64>,
+    /// `committed`: it is in the database. `spooled`: it is on the server's disk until the database is back.
+    #[schema(value_type = Storage)]
     stored: &'static str,
     /// All recipients had one with this `dedupeKey` already; `id` is that one's.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -57,14 +75,23 @@ pub(in crate::api) struct Sent {
     status_url: Option<String>,
 }
 
-impl From<&Accepted> for Sent {
-    fn from(accepted: &Accepted) -> Self {
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "describes the values; never made")]
+enum Storage {
+    Committed,
+    Spooled,
+}
+
+impl Sent {
+    fn new(accepted: &Accepted, spooled: bool) -> Self {
         let status_url =
             accepted.announced.then(|| format!("/api/v1/announcements/{}", accepted.id));
+        let known = !(spooled && accepted.announced && accepted.recipients == 0);
         Self {
             id: accepted.id,
-            recipients: accepted.recipients,
-            stored: "committed",
+            recipients: known.then_some(accepted.recipients),
+            stored: if spooled { SPOOLED } else { "committed" },
             duplicate: accepted.duplicate,
             status_url,
         }
@@ -97,15 +124,19 @@ pub(in crate::api) enum SendAnswer {
 /// Sends a notification, or up to 1,000 in an array.
 ///
 /// An array is stored in one transaction; entries that are not valid are left out and say why.
+/// While the database is away, what is valid is kept on the server's disk and stored when it is back (`spooled`).
 /// With an `Idempotency-Key`, sending the same again within 24 h gives the first answer.
 #[utoipa::path(
     post, path = "/notifications", tag = "notifications", security(("apiKey" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters")),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 characters"),
+        SendQuery,
+    ),
     request_body(content = schema::Drafts, description = "One, or an array of them"),
     responses(
         (status = 201, body = SendAnswer, description = "Stored; for an array `{results}`"),
         (status = 200, body = SendAnswer, description = "A duplicate; nothing new was stored"),
-        (status = 202, body = SendAnswer, description = "Stored, and being announced"),
+        (status = 202, body = SendAnswer, description = "Stored, and being announced; or spooled, while the database is away"),
         (status = 207, body = SendResults, description = "Some entries of the array are not valid"),
         (status = "4XX", description = "Refused; `{results}` if no entry of the array is valid", content(
             (Problem = "application/problem+json"), (SendResults = "application/json"),
@@ -116,10 +147,12 @@ pub(in crate::api) enum SendAnswer {
 pub(in crate::api) async fn send(
     State(state): State<AppState>,
     server: Server,
+    Query(query): Query<SendQuery>,
     headers: HeaderMap,
     JsonBytes(body): JsonBytes,
 ) -> Result<Response, Problem> {
     server.require(Scope::NotificationsWrite)?;
+    let desk = Desk::new(&state, &server, query.require_store);
     let claim = claim(&server, &headers, &body)?;
     let flight = claim.as_ref().map(|claim| {
         state.in_flight.begin(&claim.scope, &claim.key).ok_or_else(|| {
@@ -133,16 +166,16 @@ pub(in crate::api) async fn send(
     });
     let _flight = flight.transpose()?;
     if let Some(claim) = &claim
-        && let Some(outcome) = state.store.replay(claim, state.clock.now()).await?
+        && let Some(outcome) = desk.replay(claim).await?
     {
         // Before the checks: what was valid then may not be valid any more.
         return answer(&outcome);
     }
     let is_array = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     if is_array {
-        send_many(&state, &server, &body, claim).await
+        send_many(&state, &desk, &body, claim).await
     } else {
-        send_one(&state, &server, &body, claim).await
+        send_one(&state, &desk, &body, claim).await
     }
 }
 
@@ -173,18 +206,18 @@ fn claim(
 
 async fn send_one(
     state: &AppState,
-    server: &Server,
+    desk: &Desk<'_>,
     body: &[u8],
     idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
     let now = state.clock.now();
     let message = check(state, parse(body, "")?, "", now)?;
-    answer(&accept(state, server, Accept { messages: vec![message], idempotency, now }).await?)
+    answer(&desk.accept(Accept { messages: vec![message], idempotency, now }).await?)
 }
 
 async fn send_many(
     state: &AppState,
-    server: &Server,
+    desk: &Desk<'_>,
     body: &[u8],
     mut idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
@@ -213,31 +246,11 @@ async fn send_many(
     if let Some(claim) = &mut idempotency {
         claim.note.clone_from(&note);
     }
-    let mut outcome = accept(state, server, Accept { messages, idempotency, now }).await?;
-    if !outcome.replayed {
-        outcome.note = note;
+    let mut outcome = desk.accept(Accept { messages, idempotency, now }).await?;
+    if !outcome.is_replayed() {
+        outcome.set_note(note);
     }
     answer(&outcome)
-}
-
-/// Stores, and wakes who announces if there is something to announce.
-async fn accept(
-    state: &AppState,
-    server: &Server,
-    request: Accept,
-) -> Result<AcceptOutcome, Problem> {
-    let outcome = state.store.accept(request).await?;
-    let announced = || outcome.accepted.iter().filter(|accepted| accepted.announced);
-    if announced().next().is_some() {
-        state.announced.notify_one();
-    }
-    if !outcome.replayed {
-        for Accepted { id, recipients, .. } in announced() {
-            let happening = server.does("announcement.accepted").target(id);
-            server.did_once(happening.with("recipients", recipients));
-        }
-    }
-    Ok(outcome)
 }
 
 /// What the answer to an array says beside the outcome: which entries were left out and why.
@@ -274,8 +287,7 @@ fn array_status(results: &[SendResult]) -> StatusCode {
     if results.iter().any(|result| matches!(result, SendResult::Failed { .. })) {
         return StatusCode::MULTI_STATUS;
     }
-    let announced =
-        |result: &SendResult| matches!(result, SendResult::Sent(s) if s.status_url.is_some());
+    let announced = |result: &SendResult| matches!(result, SendResult::Sent(s) if s.status_url.is_some() || s.stored == SPOOLED);
     let duplicate = |result: &SendResult| matches!(result, SendResult::Sent(s) if s.duplicate);
     if results.iter().any(announced) {
         StatusCode::ACCEPTED
@@ -304,17 +316,19 @@ fn lost_outcome() -> Problem {
 }
 
 /// The answer to an outcome, whether it is new or was asked for again.
-fn answer(outcome: &AcceptOutcome) -> Result<Response, Problem> {
+fn answer(taken: &Taken) -> Result<Response, Problem> {
+    let (outcome, spooled) = taken.parts();
     let mut response = if outcome.note.is_empty() {
         let accepted = outcome.accepted.first().ok_or_else(lost_outcome)?;
         let status = match accepted {
+            _ if spooled => StatusCode::ACCEPTED,
             Accepted { duplicate: true, .. } => StatusCode::OK,
             Accepted { announced: true, .. } => StatusCode::ACCEPTED,
             _ => StatusCode::CREATED,
         };
-        (status, Json(Sent::from(accepted))).into_response()
+        (status, Json(Sent::new(accepted, spooled))).into_response()
     } else {
-        let results = array_results(outcome)?;
+        let results = array_results(outcome, spooled)?;
         (array_status(&results), Json(SendResults { results })).into_response()
     };
     if outcome.replayed {
@@ -323,12 +337,12 @@ fn answer(outcome: &AcceptOutcome) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn array_results(outcome: &AcceptOutcome) -> Result<Vec<SendResult>, Problem> {
+fn array_results(outcome: &AcceptOutcome, spooled: bool) -> Result<Vec<SendResult>, Problem> {
     let note: Note = serde_json::from_str(&outcome.note).map_err(|_| lost_outcome())?;
     let mut accepted = outcome.accepted.iter();
     let mut result = |problem| match problem {
         Some(problem) => Some(SendResult::Failed { problem }),
-        None => accepted.next().map(|accepted| SendResult::Sent(accepted.into())),
+        None => accepted.next().map(|accepted| SendResult::Sent(Sent::new(accepted, spooled))),
     };
     let results: Option<Vec<_>> = note.problems.into_iter().map(&mut result).collect();
     results.ok_or_else(lost_outcome)

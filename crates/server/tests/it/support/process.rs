@@ -89,6 +89,16 @@ impl Tidings {
         Self { address, child, log, logging }
     }
 
+    /// A line of the log that begins like this, as soon as it is there.
+    pub async fn logged(&self, start: &str) -> String {
+        let find = || {
+            let log = self.log.lock().expect("no panic");
+            log.iter().find(|line| line.starts_with(start)).cloned()
+        };
+        super::eventually(|| async { find().is_some() }).await;
+        find().unwrap_or_default()
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }

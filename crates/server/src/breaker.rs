@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Failures in a row that open it.
-const FAILURES: u32 = 5;
-
-pub(super) struct Breaker {
+pub(crate) struct Breaker {
     /// Whom it protects, for the log.
     name: &'static str,
+    /// Failures in a row that open it.
+    failures: u32,
     /// How long it stays open.
     pause: Duration,
     state: Mutex<State>,
@@ -25,19 +24,24 @@ struct State {
 }
 
 /// The right to ask once. Dropped without a result it says nothing.
-pub(super) struct Pass<'a> {
+pub(crate) struct Pass<'a> {
     breaker: &'a Breaker,
     is_probe: bool,
     told: bool,
 }
 
 impl Breaker {
-    pub(super) fn new(name: &'static str, pause: Duration) -> Self {
-        Self { name, pause, state: Mutex::default() }
+    pub(crate) fn new(name: &'static str, failures: u32, pause: Duration) -> Self {
+        Self { name, failures, pause, state: Mutex::default() }
+    }
+
+    /// Whether nobody may ask, but for one who finds out.
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.lock().open_until.is_some()
     }
 
     /// `None`: nobody may ask now.
-    pub(super) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
+    pub(crate) fn pass(&self, now: Instant) -> Option<Pass<'_>> {
         let mut state = self.state.lock();
         let is_probe = state.open_until.is_some();
         if is_probe {
@@ -51,7 +55,7 @@ impl Breaker {
 }
 
 impl Pass<'_> {
-    pub(super) fn answered(mut self) {
+    pub(crate) fn answered(mut self) {
         self.told = true;
         let mut state = self.breaker.state.lock();
         if state.open_until.is_some() {
@@ -60,13 +64,13 @@ impl Pass<'_> {
         *state = State::default();
     }
 
-    pub(super) fn failed(mut self, now: Instant) {
+    pub(crate) fn failed(mut self, now: Instant) {
         self.told = true;
         let mut state = self.breaker.state.lock();
-        state.failures += 1;
+        state.failures = state.failures.saturating_add(1);
         if self.is_probe {
             state.probing = false;
-        } else if state.open_until.is_some() || state.failures < FAILURES {
+        } else if state.open_until.is_some() || state.failures < self.breaker.failures {
             return;
         } else {
             let seconds = self.breaker.pause.as_secs_f64();
@@ -89,10 +93,11 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
+    const FAILURES: u32 = 5;
     const PAUSE: Duration = Duration::from_secs(30);
 
     fn opened(now: Instant) -> Breaker {
-        let breaker = Breaker::new("test", PAUSE);
+        let breaker = Breaker::new("test", FAILURES, PAUSE);
         for _ in 0..FAILURES {
             breaker.pass(now).unwrap().failed(now);
         }
@@ -102,7 +107,7 @@ mod tests {
     #[test]
     fn failures_in_a_row_open_it_and_an_answer_starts_the_row_anew() {
         let now = Instant::now();
-        let breaker = Breaker::new("test", PAUSE);
+        let breaker = Breaker::new("test", FAILURES, PAUSE);
         for _ in 0..3 {
             for _ in 1..FAILURES {
                 breaker.pass(now).unwrap().failed(now);
@@ -131,7 +136,7 @@ mod tests {
     #[test]
     fn those_on_their_way_when_it_opens_do_not_keep_it_open() {
         let now = Instant::now();
-        let breaker = Breaker::new("test", PAUSE);
+        let breaker = Breaker::new("test", FAILURES, PAUSE);
         let late = breaker.pass(now).unwrap();
         for _ in 0..FAILURES {
             breaker.pass(now).unwrap().failed(now);
