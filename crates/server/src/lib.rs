@@ -34,4 +34,5 @@ pub mod security;
 pub mod server;
 pub mod spool;
 pub mod state;
+pub mod store;
 pub mod workers;

@@ -9,6 +9,7 @@ use std::{
 
 use parking_lot::RwLock;
 use prometheus_client::{
+    collector::Collector,
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
@@ -210,6 +211,11 @@ impl Metrics {
         r.register("tidings_tls_certificate_reloads", reloads, self.certificate_reloads.clone());
         let refused = "TCP connections that did not become TLS ones";
         r.register("tidings_tls_handshakes_refused", refused, self.tls_refused.clone());
+    }
+
+    /// Adds what is read when somebody asks.
+    pub fn watch(&self, collector: Box<dyn Collector>) {
+        self.registry.write().register_collector(collector);
     }
 
     /// The text that a Prometheus server scrapes.

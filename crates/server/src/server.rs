@@ -8,11 +8,10 @@ use rand::Rng as _;
 use tidings_bus::MemoryBroker;
 use tidings_core::{
     notification_type::TypeCatalog,
-    ports::{Bus, BusSink, ChangeSink, Clock, Store},
+    ports::{Bus, BusSink, Clock, Store},
     room::RoomCatalog,
 };
 use tidings_gateway::Gateway;
-use tidings_store_sqlite::{Options, SqliteStore};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -22,7 +21,7 @@ use crate::{
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     certificate::Certificate,
     clock::SystemClock,
-    config::{Config, Synchronous},
+    config::{Config, Place},
     connections::{Archive, ConnectionHistory},
     data_dir::{self, DataDir},
     files,
@@ -38,6 +37,7 @@ use crate::{
     secret,
     spool::Spool,
     state::{AppState, Shared},
+    store::OwnStore,
     workers,
 };
 
@@ -48,7 +48,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 pub struct Server {
     state: AppState,
     /// `None`: another server of this process owns it.
-    store: Option<Arc<SqliteStore>>,
+    store: Option<OwnStore>,
     gateway: Gateway,
     router: Router,
     listener: TcpListener,
@@ -89,8 +89,9 @@ impl Server {
             Some(shared) => (None, shared, None),
             None => {
                 let (sink, publisher) = publisher_channel();
-                let own = Arc::new(open_store(&config, sink)?);
-                (Some(Arc::clone(&own)), own as Arc<dyn Store>, Some(publisher))
+                let own = OwnStore::open(&config, sink).await?;
+                let shared = own.shared();
+                (Some(own), shared, Some(publisher))
             }
         };
         let join = parts.bus.unwrap_or_else(|| {
@@ -99,6 +100,9 @@ impl Server {
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
         let (state, gaps, lost) = state(config, shared, join, secret)?;
+        if let Some(own) = &own {
+            own.measure(&state.metrics);
+        }
         let publisher = publisher.map(|publisher| {
             tokio::spawn(publisher.run(Arc::clone(&state.bus), Arc::clone(&state.metrics)))
         });
@@ -189,7 +193,7 @@ impl Server {
             tokio::task::spawn_blocking(close).await?;
         }
         if let Some(store) = self.store {
-            tokio::task::spawn_blocking(move || store.close()).await?;
+            store.close().await?;
         }
         if let Some(publisher) = self.publisher {
             publisher.abort();
@@ -229,7 +233,8 @@ fn signing_secret(config: &Config) -> anyhow::Result<Option<String>> {
         }
         return Ok(config.auth.jwt_secret.clone());
     }
-    if !is_dev && config.database_path().exists() {
+    let is_used = matches!(config.place(), Ok(Place::Sqlite(path)) if path.exists());
+    if !is_dev && is_used {
         bail!(
             "the data directory {} was not made with --dev; choose another with --data-dir",
             dir.display()
@@ -241,26 +246,6 @@ fn signing_secret(config: &Config) -> anyhow::Result<Option<String>> {
 /// A name for this process, new at each start.
 pub fn new_node_id() -> String {
     format!("node-{}", secret::random_hex::<4>())
-}
-
-pub(crate) fn store_options(config: &Config, sink: Arc<dyn ChangeSink>) -> Options {
-    Options {
-        path: config.database_path(),
-        readers: config.store.readers,
-        queue: config.store.queue,
-        sink,
-        synchronous: match config.store.synchronous {
-            Synchronous::Full => tidings_store_sqlite::Synchronous::Full,
-            Synchronous::Normal => tidings_store_sqlite::Synchronous::Normal,
-        },
-    }
-}
-
-fn open_store(config: &Config, sink: Arc<dyn ChangeSink>) -> anyhow::Result<SqliteStore> {
-    let database = config.database_path();
-    tidings_store_sqlite::migrations::up(&database)
-        .with_context(|| format!("cannot bring {} up to date", database.display()))?;
-    Ok(SqliteStore::open(store_options(config, sink))?)
 }
 
 fn state(

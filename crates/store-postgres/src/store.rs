@@ -32,8 +32,6 @@ pub struct Options {
     pub queue: usize,
     pub timeouts: Timeouts,
     pub application_name: String,
-    /// Standbys that serve history and lists.
-    pub replicas: Vec<Address>,
     /// Keep months until all of them may go, and drop them whole: cheap, but some rows stay for
     /// up to a month longer. Else retention goes row by row, and drops months only as a whole
     /// if they are behind.
@@ -53,7 +51,6 @@ impl Options {
             queue: 10_000,
             timeouts: Timeouts::default(),
             application_name: connection::APPLICATION.into(),
-            replicas: Vec::new(),
             whole_months: false,
             sink,
         }

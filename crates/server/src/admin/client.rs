@@ -1,13 +1,12 @@
 //! The command line's end: the running server if there is one, else the store itself.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tidings_core::{
     inbox::InboxChange, notification::DraftLimits, notification_type::TypeCatalog,
     ports::ChangeSink,
 };
-use tidings_store_sqlite::SqliteStore;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
@@ -18,7 +17,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     data_dir::{DataDir, admin_socket},
-    server::store_options,
+    store::OwnStore,
 };
 
 /// Nobody is connected while there is no server: devices ask when they come.
@@ -65,22 +64,17 @@ async fn ask_server(stream: UnixStream, request: &Request) -> anyhow::Result<Ans
 }
 
 async fn ask_store(config: &Config, _lock: DataDir, request: Request) -> anyhow::Result<Answer> {
-    migrate(&config.database_path())?;
-    let store = SqliteStore::open(store_options(config, Arc::new(Nobody)))?;
+    let own = OwnStore::open(config, Arc::new(Nobody)).await?;
+    let store = own.shared();
     let types = TypeCatalog::with_declared(config.types.clone());
     let context = Context {
-        store: &store,
+        store: &*store,
         types: &types,
         clock: &SystemClock,
         limits: DraftLimits { data: config.limits.notification_data },
     };
     let answer = execute(&context, request).await;
-    store.close();
+    drop(store);
+    own.close().await?;
     Ok(answer)
-}
-
-fn migrate(path: &Path) -> anyhow::Result<()> {
-    tidings_store_sqlite::migrations::up(path)
-        .map(|_| ())
-        .with_context(|| format!("cannot bring {} up to date", path.display()))
 }

@@ -75,6 +75,7 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<V
         () if impaired || waiting || draining || share >= DEGRADED => "degraded",
         () => "healthy",
     };
+    let kind = state.config.place().map_or("unknown", |place| place.kind());
     let now = state.clock.now();
     let body = json!({
         "status": status,
@@ -84,7 +85,7 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<V
         "nodeId": state.node_id,
         "connections": connections,
         "websocket": { "connections": connections, "limit": limit, "draining": draining },
-        "store": { "kind": "sqlite", "status": up(store), "writes": up(store && writes), "latencyMs": store_ms },
+        "store": { "kind": kind, "status": up(store), "writes": up(store && writes), "latencyMs": store_ms },
         "spool": spool(&state),
         "redis": { "status": "not configured" },
     });

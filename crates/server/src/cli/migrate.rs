@@ -1,10 +1,14 @@
 //! `tidings migrate`
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use tidings_store_sqlite::migrations::{self, Down};
 
-use super::{Global, say};
-use crate::data_dir::DataDir;
+use super::{Global, block_on, say};
+use crate::{
+    config::{Config, Place},
+    data_dir::DataDir,
+    store::migrations,
+};
 
 #[derive(Args)]
 pub(super) struct Command {
@@ -29,25 +33,35 @@ enum Action {
 impl Command {
     pub(super) fn run(self, global: &Global) -> anyhow::Result<()> {
         let config = global.load()?;
-        let path = config.database_path();
-        if let Action::Status = self.action {
-            for migration in migrations::status(&path)? {
-                let state = if migration.applied { "applied" } else { "missing" };
-                say(format_args!("{:04} {:<32} {state}", migration.version, migration.name));
+        let place = config.place().map_err(|problem| anyhow!("database_url: {problem}"))?;
+        block_on(self.action.run(&config, &place))
+    }
+}
+
+impl Action {
+    async fn run(self, config: &Config, place: &Place) -> anyhow::Result<()> {
+        if let Self::Status = self {
+            for step in migrations::status(place).await? {
+                let state = if step.applied { "applied" } else { "missing" };
+                say(format_args!("{:04} {:<32} {state}", step.version, step.name));
             }
             return Ok(());
         }
-        let _lock = DataDir::lock(&config.data_dir)?;
-        let changed = match self.action {
-            Action::Up => migrations::up(&path)?,
-            Action::Down { steps } => migrations::down(&path, Down::Steps(steps))?,
-            Action::Status => Vec::new(),
+        // A file is this directory's own; on PostgreSQL one migrates while servers run.
+        let _lock = match place {
+            Place::Sqlite(_) => Some(DataDir::lock(&config.data_dir)?),
+            Place::Postgres(_) => None,
+        };
+        let changed = match self {
+            Self::Up => migrations::up(place).await?,
+            Self::Down { steps } => migrations::down(place, steps).await?,
+            Self::Status => Vec::new(),
         };
         if changed.is_empty() {
             say("Nothing to do.");
         }
-        for migration in changed {
-            say(format_args!("{:04} {}", migration.version, migration.name));
+        for step in changed {
+            say(format_args!("{:04} {}", step.version, step.name));
         }
         Ok(())
     }

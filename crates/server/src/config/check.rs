@@ -104,12 +104,7 @@ pub(super) fn is_safe_address(url: &str) -> bool {
 }
 
 fn check_backends(config: &Config, need: &mut impl FnMut(bool, &str)) {
-    if let Some(url) = &config.database_url {
-        need(
-            url.starts_with("sqlite:"),
-            "database_url (TIDINGS_DATABASE_URL): this version stores in SQLite only; leave it out, or write sqlite:PATH",
-        );
-    }
+    super::database::check(config, need);
     need(
         config.redis_url.is_none(),
         "redis_url (TIDINGS_REDIS_URL): this version runs on one node without Redis; leave it out",

@@ -6,6 +6,7 @@
 mod authorization;
 mod check;
 mod connections;
+mod database;
 mod environment;
 mod introspection;
 mod load;
@@ -26,6 +27,7 @@ pub use authorization::Authorization;
 pub use check::MIN_SECRET;
 pub use check::{check, warnings};
 pub use connections::Connections;
+pub use database::{Database, DatabaseUrl, Place};
 pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use log::{Log, LogFormat};
@@ -49,8 +51,8 @@ pub struct Config {
     pub port: u16,
     /// Where the database, secrets and the lock file live.
     pub data_dir: PathBuf,
-    /// `sqlite:PATH`; without it a file in the data directory.
-    pub database_url: Option<String>,
+    /// `sqlite:PATH` or `postgres://…`; without it a file in the data directory.
+    pub database_url: Option<DatabaseUrl>,
     pub redis_url: Option<String>,
     /// For trying out: made-up users, a secret of the directory's own, loopback only.
     pub dev: bool,
@@ -65,6 +67,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub breaker: Breaker,
     pub spool: Spool,
+    pub database: Database,
     pub retention: Retention,
     pub lifecycle: Lifecycle,
     pub presence: Presence,
@@ -97,6 +100,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             breaker: Breaker::default(),
             spool: Spool::default(),
+            database: Database::default(),
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),
@@ -368,20 +372,4 @@ impl Default for Lifecycle {
             announcement_pause: Duration::from_millis(100),
         }
     }
-}
-
-impl Config {
-    /// The file of the SQLite database.
-    pub fn database_path(&self) -> PathBuf {
-        match self.database_url.as_deref().and_then(sqlite_path) {
-            Some(path) => PathBuf::from(path),
-            None => self.data_dir.join("tidings.db"),
-        }
-    }
-}
-
-/// The path in `sqlite:PATH` or `sqlite://PATH`.
-fn sqlite_path(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("sqlite:")?;
-    Some(rest.strip_prefix("//").unwrap_or(rest))
 }

@@ -9,9 +9,10 @@ use std::{
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use tidings_core::ports::Clock as _;
-use tracing::{Event, Level, Subscriber, field::Field};
+use tracing::{Event, Level, Metadata, Subscriber, field::Field};
 use tracing_subscriber::{
     EnvFilter,
+    filter::filter_fn,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     prelude::*,
     registry::LookupSpan,
@@ -31,7 +32,7 @@ pub fn start(config: &Log, server_id: &str) -> Flush {
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let ansi = std::io::stderr().is_terminal();
     let layer = tracing_subscriber::fmt::layer().with_writer(output).with_ansi(ansi);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(holds_no_payload));
     // A second start in one process (tests) keeps the first.
     let _ = match config.format {
         LogFormat::Json => registry
@@ -40,6 +41,12 @@ pub fn start(config: &Log, server_id: &str) -> Flush {
         LogFormat::Text => registry.with(layer.compact()).try_init(),
     };
     flush
+}
+
+/// What the database's driver says below a warning has the values of statements in it, and no
+/// setting may bring those into the log.
+fn holds_no_payload(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::WARN || !metadata.target().starts_with("tokio_postgres")
 }
 
 /// `{"timestamp":…,"level":…,"service":"tidings","server_id":…,"event":…,…}`

@@ -36,7 +36,7 @@ async fn flags_win_over_the_environment_and_that_over_the_file() {
 #[tokio::test]
 async fn the_names_of_other_servers_work_where_nothing_else_is_said() {
     let (dir, path) = fresh();
-    let mut command = Tidings::command(&path);
+    let mut command = Tidings::command_on_sqlite(&path);
     command.env_remove("TIDINGS_JWT_SECRET").args(["config", "show"]);
     command.envs([
         ("WEBSOCKET_PORT", "4444"),
@@ -75,7 +75,7 @@ async fn what_is_wrong_is_named_all_at_once() {
     let (dir, path) = fresh();
     let text = r#"
         redis_url = "redis://x"
-        database_url = "postgres://x"
+        database_url = "postgres://x:s3cret@:y"
         [http]
         origins = ["*", "app.example", "https://app.example/path"]
         trusted_proxies = ["10.0.0.0/33"]
@@ -91,7 +91,7 @@ async fn what_is_wrong_is_named_all_at_once() {
     "#;
     fs::write(dir.path().join("tidings.toml"), text).unwrap();
     for args in [&["config", "check"][..], &["serve", "--port", "0"]] {
-        let mut command = Tidings::command(&path);
+        let mut command = Tidings::command_on_sqlite(&path);
         let output = command.env_remove("TIDINGS_JWT_SECRET").args(args).output().await.unwrap();
         let complaint = Tidings::complained(&output);
         for part in [

@@ -9,7 +9,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, within};
+use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, store, within};
 
 const NOTIFICATIONS: usize = 2_000;
 const SENDERS: usize = 16;
@@ -153,6 +153,6 @@ fn check_database(path: &Path) {
         .expect("readable")
         .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
         .collect();
-    assert!(names.contains("tidings.db"), "{names:?}");
+    assert_eq!(names.contains("tidings.db"), !store::on_postgres(), "{names:?}");
     assert!(!names.contains("admin.sock"), "{names:?}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, eventually};
+use crate::support::{TestServer, eventually, store};
 
 async fn health(server: &TestServer, status: u16) -> Value {
     server.page("/health").await.json(status)
@@ -17,11 +17,12 @@ async fn a_server_that_is_well_says_so() {
     assert!(time.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{time}");
     assert!(body["uptime"].take().as_u64().unwrap() < 60);
     assert!(body["store"]["latencyMs"].take().as_f64().unwrap() >= 0.0);
+    let kind = if store::on_postgres() { "postgres" } else { "sqlite" };
     let expected = json!({
         "status": "healthy", "timestamp": null, "uptime": null,
         "version": env!("CARGO_PKG_VERSION"), "nodeId": "node-a", "connections": 1,
         "websocket": { "connections": 1, "limit": 10_000, "draining": false },
-        "store": { "kind": "sqlite", "status": "up", "writes": "up", "latencyMs": null },
+        "store": { "kind": kind, "status": "up", "writes": "up", "latencyMs": null },
         "spool": { "status": "empty", "records": 0, "bytes": 0 },
         "redis": { "status": "not configured" },
     });

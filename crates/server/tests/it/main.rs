@@ -42,6 +42,7 @@ mod metrics;
 mod openapi;
 mod plain;
 mod plain_hostile;
+mod postgres;
 mod presence;
 mod presence_api;
 mod presence_devices;

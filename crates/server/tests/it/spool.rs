@@ -71,7 +71,7 @@ async fn what_may_be_stored_any_moment_is_not_shown_before() {
     })
     .await;
     let mut alice = server.connect("alice").await;
-    let outage = Outage::begin(&server.state.config.database_path());
+    let outage = Outage::begin(&server.database_file());
     // The writer has it, and goes on trying.
     let first = spooled(&server.api(), &like("alice", "late")).await;
     let second = spooled(&server.api(), &like("alice", "behind it")).await;
@@ -131,7 +131,7 @@ async fn who_requires_the_store_is_refused() {
     })
     .await;
     let mut alice = server.connect("alice").await;
-    let _outage = crate::support::Outage::begin(&server.state.config.database_path());
+    let _outage = crate::support::Outage::begin(&server.database_file());
     server
         .api()
         .post("/notifications", &like("alice", "x"))

@@ -98,7 +98,14 @@ impl Postgres {
             let template = self.create("template0").keep();
             prepare(self.url(&template)).await;
             // Copying needs that nobody is connected to it.
-            self.execute("postgres", &format!("ALTER DATABASE {template} ALLOW_CONNECTIONS false"));
+            self.execute(
+                "postgres",
+                &format!(
+                    "ALTER DATABASE {template} ALLOW_CONNECTIONS false;
+                    SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity
+                    WHERE datname = '{template}'"
+                ),
+            );
             template
         };
         self.create(self.template.get_or_init(make).await)

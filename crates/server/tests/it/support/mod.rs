@@ -12,6 +12,7 @@ mod plain;
 mod process;
 pub mod schema;
 mod server;
+pub mod store;
 mod stream;
 mod token;
 

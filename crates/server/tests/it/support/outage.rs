@@ -43,7 +43,7 @@ impl TestServer {
 
     /// The database is away and the server has found out.
     pub async fn away(&self) -> Outage {
-        let outage = Outage::begin(&self.state.config.database_path());
+        let outage = Outage::begin(&self.database_file());
         find_out(&self.api()).await;
         outage
     }

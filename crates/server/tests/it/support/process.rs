@@ -10,7 +10,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{Api, SECRET, within};
+use super::{Api, SECRET, store, within};
 
 /// The real binary, with an environment of its own. It is killed when it is dropped.
 pub struct Tidings {
@@ -33,6 +33,16 @@ impl Tidings {
             .current_dir(data_dir.parent().expect("a parent"))
             .stdin(Stdio::null())
             .kill_on_drop(true);
+        if let Some(url) = store::url_for(data_dir) {
+            command.env("TIDINGS_DATABASE_URL", url);
+        }
+        command
+    }
+
+    /// As `command`, for what only a data directory with a database in it can show.
+    pub fn command_on_sqlite(data_dir: &Path) -> Command {
+        let mut command = Self::command(data_dir);
+        command.env_remove("TIDINGS_DATABASE_URL");
         command
     }
 

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -10,9 +10,10 @@ use tidings_server::{
     state::AppState,
     workers,
 };
+use tidings_testkit::postgres::Database;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::{Answer, Api, Client, SECRET, claims, log, sign, within};
+use super::{Answer, Api, Client, SECRET, claims, log, sign, store, within};
 
 /// A server in this process, with a data directory and a port of its own. It stops when it is
 /// dropped.
@@ -26,6 +27,8 @@ pub struct TestServer {
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
     dir: TempDir,
+    /// Where it stores on PostgreSQL.
+    database: Option<Arc<Database<'static>>>,
 }
 
 impl TestServer {
@@ -39,13 +42,23 @@ impl TestServer {
 
     pub async fn with_parts(configure: impl FnOnce(&mut Config), parts: Parts) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        Self::launch(dir, configure, parts).await
+        let database = match parts.store {
+            None if store::on_postgres() => Some(store::postgres().await),
+            _ => None,
+        };
+        Self::launch(dir, database, configure, parts).await
     }
 
-    async fn launch(dir: TempDir, configure: impl FnOnce(&mut Config), parts: Parts) -> Self {
+    async fn launch(
+        dir: TempDir,
+        database: Option<Arc<Database<'static>>>,
+        configure: impl FnOnce(&mut Config),
+        parts: Parts,
+    ) -> Self {
         log::collect();
         let mut config = Config { port: 0, data_dir: dir.path().join("data"), ..Config::default() };
         config.auth.jwt_secret = Some(SECRET.to_owned());
+        config.database_url = database.as_ref().map(|database| database.url().into());
         config.lifecycle.unready = Duration::ZERO;
         config.lifecycle.drain = Duration::ZERO;
         config.lifecycle.announcement_pause = Duration::from_millis(5);
@@ -56,6 +69,10 @@ impl TestServer {
         config.presence.grace = Duration::from_secs(60);
         config.presence.typing = Duration::from_secs(60);
         configure(&mut config);
+        if config.dev {
+            // It keeps what is tried out in a file.
+            config.database_url = None;
+        }
         assert_eq!(config::check(&config), Vec::<String>::new());
         let server = Server::start_with(config, parts).await.expect("a server");
         let address = server.address().expect("an address");
@@ -69,16 +86,16 @@ impl TestServer {
         });
         let (key_id, key) = make_key(&state, &Scope::ALL).await;
         let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { address, state, key, key_id, http, stop: Some(stop), running, dir }
+        Self { address, state, key, key_id, http, stop: Some(stop), running, dir, database }
     }
 
     /// Stops it in good order and starts it again on the same data.
     pub async fn restart(mut self, configure: impl FnOnce(&mut Config)) -> Self {
         self.stop.take();
         within(&mut self.running).await.expect("a good end");
-        let Self { dir, state, .. } = self;
+        let Self { dir, database, state, .. } = self;
         drop(state);
-        Self::launch(dir, configure, Parts::default()).await
+        Self::launch(dir, database, configure, Parts::default()).await
     }
 
     /// Stops it in good order.
@@ -110,6 +127,16 @@ impl TestServer {
     pub fn caller(&self, token: Option<String>) -> Api {
         let origin = format!("http://{}", self.address);
         Api { http: self.http.clone(), origin, prefix: "/api/v1", token }
+    }
+
+    /// Where it stores, if that is on PostgreSQL and the tests' own choice.
+    pub fn database_url(&self) -> Option<String> {
+        self.database.as_ref().map(|database| database.url())
+    }
+
+    /// Where it stores on SQLite.
+    pub fn database_file(&self) -> std::path::PathBuf {
+        self.state.config.data_dir.join("tidings.db")
     }
 
     /// A page outside the API.
