@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::config;
+
 pub(crate) struct Breaker {
     /// Whom it protects, for the log.
     name: &'static str,
@@ -38,6 +40,14 @@ impl Breaker {
     /// Whether nobody may ask, but for one who finds out.
     pub(crate) fn is_open(&self) -> bool {
         self.state.lock().open_until.is_some()
+    }
+
+    /// If it is open: the next one who asks finds out, without waiting for the end of the pause.
+    pub(crate) fn hasten(&self, now: Instant) {
+        let mut state = self.state.lock();
+        if let Some(until) = &mut state.open_until {
+            *until = now.min(*until);
+        }
     }
 
     /// `None`: nobody may ask now.
@@ -89,6 +99,62 @@ impl Drop for Pass<'_> {
     }
 }
 
+/// Whether the database is asked at all. Reads and writes have one each.
+pub struct Breakers {
+    reads: Breaker,
+    writes: Breaker,
+    /// When the pause was last cut short.
+    hastened: Mutex<Option<Instant>>,
+}
+
+impl Breakers {
+    pub fn new(config: &config::Breaker) -> Self {
+        let breaker = |name| Breaker::new(name, config.failures, config.pause);
+        let (reads, writes) = (breaker("store (reads)"), breaker("store (writes)"));
+        Self { reads, writes, hastened: Mutex::default() }
+    }
+
+    pub(crate) fn reads(&self) -> &Breaker {
+        &self.reads
+    }
+
+    pub(crate) fn writes(&self) -> &Breaker {
+        &self.writes
+    }
+
+    pub fn reads_open(&self) -> bool {
+        self.reads.is_open()
+    }
+
+    pub fn writes_open(&self) -> bool {
+        self.writes.is_open()
+    }
+
+    /// Something waits to be written: whoever writes next finds out whether that works again, before the pause is
+    /// over, but no sooner than this after the last time.
+    pub(crate) fn hasten_write(&self, pause: Duration) {
+        let now = Instant::now();
+        let mut hastened = self.hastened.lock();
+        if hastened.is_none_or(|last| now.saturating_duration_since(last) >= pause) {
+            *hastened = Some(now);
+            self.writes.hasten(now);
+        }
+    }
+
+    /// Something was written: the next reader may try.
+    pub(crate) fn hasten_read(&self) {
+        self.reads.hasten(Instant::now());
+    }
+
+    /// A write was given up on before it was answered.
+    pub(crate) fn write_is_late(&self) {
+        let now = Instant::now();
+        if let Some(pass) = self.writes.pass(now) {
+            pass.failed(now);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +197,22 @@ mod tests {
         drop(probe);
         breaker.pass(later + PAUSE).unwrap().answered();
         assert!(breaker.pass(later + PAUSE).is_some() && breaker.pass(later + PAUSE).is_some());
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_finds_out_before_the_end_of_the_pause() {
+        let now = Instant::now();
+        let breaker = opened(now);
+        breaker.hasten(now);
+        let probe = breaker.pass(now).unwrap();
+        breaker.hasten(now);
+        assert!(breaker.pass(now).is_none(), "one at a time all the same");
+        probe.failed(now);
+        assert!(breaker.pass(now + PAUSE / 2).is_none(), "for the others the pause is as long");
+        breaker.hasten(now + PAUSE / 2);
+        breaker.pass(now + PAUSE / 2).unwrap().answered();
+        breaker.hasten(now + PAUSE / 2);
+        assert!(!breaker.is_open());
     }
 
     #[test]

@@ -24,40 +24,11 @@ use tidings_core::{
     user::User,
 };
 
-use crate::{breaker::Breaker, config};
+use crate::breaker::{Breaker, Breakers};
 
 /// Said instead of an answer of the store's own.
 pub(crate) const LEFT_ALONE: &str =
     "it failed several times in a row and is left alone for a while";
-
-/// Whether the database is asked at all.
-pub struct Breakers {
-    reads: Breaker,
-    writes: Breaker,
-}
-
-impl Breakers {
-    pub fn new(config: &config::Breaker) -> Self {
-        let breaker = |name| Breaker::new(name, config.failures, config.pause);
-        Self { reads: breaker("store (reads)"), writes: breaker("store (writes)") }
-    }
-
-    pub fn reads_open(&self) -> bool {
-        self.reads.is_open()
-    }
-
-    pub fn writes_open(&self) -> bool {
-        self.writes.is_open()
-    }
-
-    /// A write was given up on before it was answered.
-    pub(crate) fn write_is_late(&self) {
-        let now = Instant::now();
-        if let Some(pass) = self.writes.pass(now) {
-            pass.failed(now);
-        }
-    }
-}
 
 pub struct GuardedStore {
     store: Arc<dyn Store>,
@@ -72,21 +43,21 @@ impl GuardedStore {
     }
 
     async fn read<T>(&self, work: impl Future<Output = Outcome<T>> + Send) -> Outcome<T> {
-        guard(&self.breakers.reads, true, work).await
+        guard(self.breakers.reads(), true, work).await
     }
 
     async fn write<T>(&self, work: impl Future<Output = Outcome<T>> + Send) -> Outcome<T> {
-        guard(&self.breakers.writes, true, work).await
+        guard(self.breakers.writes(), true, work).await
     }
 
     /// May be answered from memory: that it is says nothing about the database.
     async fn maybe_read<T>(&self, work: impl Future<Output = Outcome<T>> + Send) -> Outcome<T> {
-        guard(&self.breakers.reads, false, work).await
+        guard(self.breakers.reads(), false, work).await
     }
 
     /// May find that there is nothing to write.
     async fn maybe_write<T>(&self, work: impl Future<Output = Outcome<T>> + Send) -> Outcome<T> {
-        guard(&self.breakers.writes, false, work).await
+        guard(self.breakers.writes(), false, work).await
     }
 }
 

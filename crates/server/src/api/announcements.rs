@@ -2,11 +2,11 @@
 
 use axum::{Json, extract::State};
 use http::StatusCode;
-use tidings_core::api_key::Scope;
+use tidings_core::{api_key::Scope, ports::StoreError};
 use utoipa::ToSchema;
 
 use super::{caller::Server, extract::Path, problem::Problem};
-use crate::state::AppState;
+use crate::{spool::STORED_FIRST, state::AppState};
 
 /// The shape of [`tidings_core::announcement::Announcement`].
 #[derive(serde::Serialize, ToSchema)]
@@ -41,5 +41,11 @@ pub(super) async fn one(
     let missing =
         || Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such announcement");
     let id = id.parse().map_err(|_| missing())?;
-    state.store.announcement(id).await?.map(Json).ok_or_else(missing)
+    // Asked before the store is: what is gone from here is there.
+    let waits = state.spool.as_ref().is_some_and(|spool| !spool.is_empty());
+    match state.store.announcement(id).await? {
+        // It may be among what waits.
+        None if waits => Err(StoreError::Unavailable(STORED_FIRST.to_owned()).into()),
+        found => found.map(Json).ok_or_else(missing),
+    }
 }

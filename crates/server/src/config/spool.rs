@@ -22,6 +22,9 @@ pub struct Spool {
     /// How often it is tried to carry out what waits.
     #[serde(with = "duration")]
     pub interval: Duration,
+    /// While something waits: how often the database is looked for, also while it is left alone.
+    #[serde(with = "duration")]
+    pub retry: Duration,
 }
 
 impl Default for Spool {
@@ -32,6 +35,7 @@ impl Default for Spool {
             max_records: 1_000_000,
             patience: Duration::from_secs(10),
             interval: Duration::from_millis(250),
+            retry: Duration::from_secs(1),
         }
     }
 }
@@ -62,6 +66,7 @@ pub(super) fn check(config: &Config, need: &mut impl FnMut(bool, &str)) {
     need(spool.max_records >= 1, "spool.max_records: must be at least 1");
     need(spool.patience >= Duration::from_millis(10), "spool.patience: must be at least 10ms");
     need(spool.interval >= Duration::from_millis(1), "spool.interval: must be at least 1ms");
+    need(spool.retry >= Duration::from_millis(1), "spool.retry: must be at least 1ms");
     need(breaker.failures >= 1, "breaker.failures: must be at least 1");
     need(breaker.pause >= Duration::from_millis(10), "breaker.pause: must be at least 10ms");
 }

@@ -113,6 +113,14 @@ impl Ledger {
         self.taken += START;
     }
 
+    /// Gives up the last segment if nothing was ever written to it.
+    pub(super) fn drop_empty_last(&mut self) -> Option<SegmentId> {
+        let last = *self.segments.back().filter(|last| last.end == START)?;
+        self.segments.pop_back();
+        self.taken = self.taken.saturating_sub(START);
+        Some(last.id)
+    }
+
     /// A record is on the disk, at the end of the last segment.
     pub(super) fn written(&mut self, written: Written) {
         let Written { place, end, claim, now } = written;

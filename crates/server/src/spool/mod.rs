@@ -40,6 +40,8 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// Most that is read at once to be carried out.
 const FRONT_RECORDS: usize = 128;
 const FRONT_BYTES: usize = 8 << 20;
+/// Said of the database while something waits that has to come first.
+pub const STORED_FIRST: &str = "what was accepted before it went away is stored first";
 /// How long a request waits for the end of a replay before it joins the spool.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -137,6 +139,9 @@ impl Spool {
         let mut ledger = Ledger::default();
         let next = recover::recover(&dir, place, &mut ledger).with_context(what)?;
         let dead = Dead::open(&dir).with_context(what)?;
+        // Both the directory and what was made in it are to survive a power cut.
+        segment::sync_dir(&dir).with_context(what)?;
+        segment::sync_dir(dir.parent().unwrap_or(&dir)).with_context(what)?;
         ledger.take(dead.bytes() + recover::set_aside(&dir).with_context(what)?);
         let records = ledger.waiting();
         if records > 0 {

@@ -166,7 +166,10 @@ impl Writer {
         }
         let mut ledger = self.ledger.lock();
         batch.iter().for_each(|append| ledger.release(append.size()));
+        // A disk that stays full is not to be littered with files that hold nothing.
+        let empty = ledger.drop_empty_last();
         drop(ledger);
+        remove(&self.dir, empty.as_slice());
         for append in batch {
             let _ = append.reply.send(Err(SpoolError::Failed(problem.to_string())));
         }

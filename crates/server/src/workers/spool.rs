@@ -61,12 +61,14 @@ async fn round(state: &AppState, spool: &Spool, front: &[Waiting]) -> anyhow::Re
         bury(state, spool, first, Reason::Unreadable).await?;
         return Ok(true);
     }
+    state.breakers.hasten_write(state.config.spool.retry);
     let accepting = apart.iter().map(|(_, record)| state.store.accept(record.to_accept()));
     let outcomes = join_all(accepting).await;
     // Up to the first that was not taken: those behind it are tried again, which changes nothing.
     for ((waiting, record), outcome) in apart.into_iter().zip(outcomes) {
         match outcome {
             Ok(outcome) => {
+                state.breakers.hasten_read();
                 taken(state, record, &outcome).await;
                 spool.done(waiting);
             }

@@ -8,7 +8,7 @@ use tidings_core::{
 use crate::{
     api::{caller::Server, problem::Problem},
     inbox::provisional,
-    spool::{Record, Spool},
+    spool::{Record, STORED_FIRST, Spool},
     state::AppState,
 };
 
@@ -86,8 +86,7 @@ impl<'a> Desk<'a> {
         };
         let Some(spool) = self.spool() else {
             if !passable {
-                let problem = "what was accepted before it went away is stored first";
-                return Err(StoreError::Unavailable(problem.to_owned()).into());
+                return Err(StoreError::Unavailable(STORED_FIRST.to_owned()).into());
             }
             return Ok(self.committed(self.state.store.accept(request).await?));
         };

@@ -12,6 +12,7 @@ use tidings_core::{
     api_key::Scope,
     ids::{NotificationId, Rev},
     inbox::{InboxOp, OpOutcome},
+    ports::StoreError,
 };
 use utoipa::{IntoParams, ToSchema};
 
@@ -25,6 +26,7 @@ use crate::{
         extract::{OptionalBytes, Path, Query, parse},
         problem::Problem,
     },
+    spool::STORED_FIRST,
     state::AppState,
 };
 
@@ -151,8 +153,14 @@ async fn retract(
     id: NotificationId,
 ) -> Result<Response, Problem> {
     server.require(Scope::NotificationsWrite)?;
+    // Asked before the store is: what is gone from here is there.
+    let waits = state.spool.as_ref().is_some_and(|spool| !spool.is_empty());
     let retracted = state.store.retract(id, BATCH, state.clock.now()).await?;
-    let retracted = retracted.ok_or_else(no_such_notification)?;
+    let retracted = match retracted {
+        // It may be among what waits: it would come after it was said not to be there.
+        None if waits => return Err(StoreError::Unavailable(STORED_FIRST.to_owned()).into()),
+        retracted => retracted.ok_or_else(no_such_notification)?,
+    };
     tracing::info!(event = "notification.retracted", notification = %id, key = server.key.id);
     server.did(server.does("notification.retracted").target(id));
     let status = if retracted.more { StatusCode::ACCEPTED } else { StatusCode::OK };
