@@ -13,7 +13,7 @@ use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, store, w
 
 const NOTIFICATIONS: usize = 2_000;
 const SENDERS: usize = 16;
-const KILLS: usize = 6;
+const KILLS: usize = 10;
 
 /// Where the server is now; it changes with every start.
 type Address = watch::Receiver<Option<std::net::SocketAddr>>;

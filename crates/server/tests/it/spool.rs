@@ -131,7 +131,7 @@ async fn who_requires_the_store_is_refused() {
     })
     .await;
     let mut alice = server.connect("alice").await;
-    let _outage = crate::support::Outage::begin(&server.database_file());
+    let _outage = Outage::begin(&server.database_file());
     server
         .api()
         .post("/notifications", &like("alice", "x"))
@@ -213,6 +213,45 @@ async fn what_is_announced_is_accepted_and_not_shown() {
         log["entries"].as_array().is_some_and(|entries| entries.len() == 2)
     };
     eventually(audit).await;
+}
+
+#[tokio::test]
+async fn nobody_waits_for_the_end_of_the_pause_while_something_is_spooled() {
+    let server = TestServer::with(|config| {
+        impatient(config);
+        config.breaker.pause = std::time::Duration::from_secs(3600);
+        config.spool.retry = std::time::Duration::from_millis(20);
+    })
+    .await;
+    let outage = server.away().await;
+    spooled(&server.api(), &like("alice", "x")).await;
+    outage.end();
+    server.replayed().await;
+    let passed = || async {
+        let open = server.state.breakers.reads_open() || server.state.breakers.writes_open();
+        server.user("alice").get("/notifications").await.status == 200 && !open
+    };
+    eventually(passed).await;
+    assert_eq!(inbox(&server, "alice").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_waits_cannot_be_retracted_yet() {
+    let server = TestServer::impatient().await;
+    let outage = server.away().await;
+    let id = spooled(&server.api(), &like("alice", "x")).await;
+    // Nobody is told that there is no such thing, and gets it later.
+    let retract = async || server.api().delete(&format!("/notifications/{id}")).await;
+    retract().await.problem(503, "STORE_UNAVAILABLE");
+    outage.end();
+    let retracted = || async {
+        let answer = retract().await;
+        assert!([200, 503].contains(&answer.status), "{}", answer.text);
+        answer.status == 200
+    };
+    eventually(retracted).await;
+    server.replayed().await;
+    assert!(inbox(&server, "alice").await.is_empty());
 }
 
 #[tokio::test]

@@ -29,8 +29,9 @@ impl Outage {
     }
 }
 
-/// Leaves the database alone after one failure, and looks for it often.
+/// Leaves the database alone after one failure, and looks for it often. It is a file, of which an [`Outage`] can be made.
 pub fn impatient(config: &mut Config) {
+    config.database_url = None;
     config.spool.interval = Duration::from_millis(10);
     config.breaker.failures = 1;
     config.breaker.pause = Duration::from_millis(100);
