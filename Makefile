@@ -14,8 +14,10 @@ SOAK_MINUTES ?= 60
 SOAK_CONNECTIONS ?= 10000000
 # Operations that both stores are given, to be compared.
 SOAK_STEPS ?= 1000000
+# Notifications among which make bench-store reads pages.
+ROWS ?= 2000000
 
-.PHONY: run test setup fmt lint bench bench-micro soak fuzz vendor help
+.PHONY: run test setup fmt lint bench bench-store bench-micro soak fuzz vendor help
 
 run: ## Build an optimized server and start it with the playground, data in ./tidings-data
 	cargo build --release -p tidings-server --bin tidings
@@ -39,6 +41,10 @@ lint: ## Run the linters alone
 
 bench: ## Print latency, throughput and memory beside a floor and a peer (QUICK=1: only see that it works)
 	bench/run $(if $(QUICK),--quick)
+
+bench-store: ## Print what SQLite and PostgreSQL store a second, end to end and alone, and how long pages take (QUICK=1, ROWS=10000000)
+	scripts/setup
+	bench/run $(if $(QUICK),--quick) store --rows $(ROWS)
 
 bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
 	cargo bench --workspace --bench '*' -- $(NAME)

@@ -19,6 +19,7 @@ mod results;
 mod scenario;
 mod soak;
 mod stats;
+mod store;
 mod token;
 
 use std::{fs, path::Path, sync::Arc};
@@ -44,6 +45,7 @@ fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     match &options.role {
         Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
+        Some(Role::Store { rows }) => return bench_store(&options, *rows),
         Some(Role::Soak { .. }) | None => {}
     }
     std::thread::spawn(stop_on_signal);
@@ -56,6 +58,25 @@ fn main() -> anyhow::Result<()> {
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("terminated"),
         }
+    })
+}
+
+/// On all cores and several threads: stores have threads of their own.
+fn bench_store(options: &Options, rows: usize) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stage = stage(options, &options.plan())?;
+        let head = headline(options, &stage);
+        print!("{head}");
+        let mut results = Results::new(head, options.date.clone());
+        let sizes = store::Sizes::new(options.quick, rows);
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            done = store::run(&stage, &sizes, &mut results) => done?,
+            _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+            _ = terminate.recv() => anyhow::bail!("terminated"),
+        }
+        write(options, results)
     })
 }
 
@@ -97,6 +118,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
             print!("{}", results.add(scenario, measured, others));
         }
     }
+    write(options, results)
+}
+
+fn write(options: &Options, results: Results) -> anyhow::Result<()> {
     if let Some(out) = &options.out {
         results.write(out)?;
         println!("\nWritten to {}", out.display());
@@ -124,6 +149,12 @@ async fn measure(
         Scenario::Steady => scenario::steady(stage, plan).await,
         Scenario::Accept => scenario::accept(stage, plan).await.map(Measured::from),
         Scenario::Room => scenario::room(stage, plan).await,
+        Scenario::StoreEnds
+        | Scenario::StoreAlone
+        | Scenario::StoreAnnounce
+        | Scenario::StorePages => {
+            anyhow::bail!("measured by `store` alone")
+        }
     }
 }
 

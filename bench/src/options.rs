@@ -50,6 +50,15 @@ pub enum Scenario {
     Steady,
     Accept,
     Room,
+    /// Of `store` alone.
+    #[value(skip)]
+    StoreEnds,
+    #[value(skip)]
+    StoreAlone,
+    #[value(skip)]
+    StoreAnnounce,
+    #[value(skip)]
+    StorePages,
 }
 
 impl Scenario {
@@ -79,6 +88,12 @@ pub enum Role {
         connections: u64,
         #[arg(long, default_value_t = 60.0)]
         minutes: f64,
+    },
+    /// What the stores do, end to end and alone, on all cores
+    Store {
+        /// Notifications among which pages of a large inbox are read
+        #[arg(long, default_value_t = 2_000_000)]
+        rows: usize,
     },
     /// The bare loop: a server that does nothing but write
     #[command(hide = true)]

@@ -118,6 +118,7 @@ impl Stage {
         let mut server = start("Tidings", command, dir).await?;
         let mut keys = Command::new(&self.tidings);
         settings(&mut keys, self.capacity);
+        keys.envs(variables.iter().copied());
         keys.args(["keys", "create", "--name", "bench", "--quiet", "--data-dir", "data"]);
         let made = keys.current_dir(&server.dir).output().await?;
         ensure!(made.status.success(), "no key: {}", String::from_utf8_lossy(&made.stderr));

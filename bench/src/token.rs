@@ -8,6 +8,11 @@ pub const SECRET: &str = "a secret of the benchmark, on loopback only";
 /// Long after every run.
 const EXPIRY: u64 = 4_000_000_000;
 
+/// For a user.
+pub fn sign_for(user: &str) -> anyhow::Result<String> {
+    signed(&serde_json::json!({ "sub": user, "exp": EXPIRY }))
+}
+
 /// For a user who may join a room.
 pub fn sign_for_room(user: &str, room: &str) -> anyhow::Result<String> {
     signed(&serde_json::json!({ "sub": user, "exp": EXPIRY, "rooms": [room] }))

@@ -1,6 +1,9 @@
 //! The store itself: its pools, and how calls reach them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use deadpool_postgres::Pool;
 use tidings_core::{
@@ -87,6 +90,12 @@ pub struct Stats {
     /// Connections that write, lanes and others, and how many of them are in use.
     pub writers: usize,
     pub writers_busy: usize,
+    /// Writes that wait for a lane.
+    pub queued: usize,
+    /// Writes in committed batches of the lanes.
+    pub writes: u64,
+    pub batches: u64,
+    pub failed_batches: u64,
 }
 
 /// The store on one PostgreSQL database. Clones are handles of the same store.
@@ -128,11 +137,16 @@ impl PostgresStore {
 
     pub fn stats(&self) -> Stats {
         let (readers, writers) = (self.inner.readers.status(), self.inner.writers.status());
+        let gauges = &self.inner.lanes.gauges;
         Stats {
             readers: readers.size,
             readers_busy: readers.size.saturating_sub(readers.available),
             writers: writers.size,
             writers_busy: writers.size.saturating_sub(writers.available),
+            queued: gauges.queued.load(Ordering::Relaxed),
+            writes: gauges.writes.load(Ordering::Relaxed),
+            batches: gauges.batches.load(Ordering::Relaxed),
+            failed_batches: gauges.failed_batches.load(Ordering::Relaxed),
         }
     }
 
