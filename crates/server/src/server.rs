@@ -276,6 +276,11 @@ fn state(
     let breakers = Arc::new(Breakers::new(&config.breaker));
     let store = Arc::new(GuardedStore::new(store, Arc::clone(&breakers)));
     let shared = Shared {
+        connections: ConnectionHistory::new(
+            &node_id,
+            config.connections.history,
+            Arc::clone(&metrics),
+        ),
         node_id,
         started_at: clock.now(),
         store,
@@ -304,7 +309,6 @@ fn state(
         types: TypeCatalog::with_declared(config.types.clone()),
         audit: Arc::new(Audit::new(Arc::clone(&clock), Arc::clone(&metrics))),
         archive: config.connections.archive.as_deref().map(Archive::open).transpose()?,
-        connections: ConnectionHistory::new(config.connections.history, Arc::clone(&metrics)),
         metrics,
         clock,
         lifecycle: Lifecycle::default(),

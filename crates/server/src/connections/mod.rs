@@ -9,16 +9,13 @@ mod note;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tidings_core::{
-    connection::ConnectionNote,
-    ports::{Store, StoreError},
-};
+use tidings_core::ports::{Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::{backlog::Backlog, metrics::Metrics};
 
 pub use archive::Archive;
-pub use note::{client_kind, closed, opened, renewed, user_agent};
+pub use note::{Happened, client_kind, user_agent};
 
 /// Notes that may wait for the store: as many as come in seconds when everybody connects anew.
 const WAITING: usize = 50_000;
@@ -27,29 +24,30 @@ const BATCH: usize = 500;
 
 pub struct ConnectionHistory {
     /// `None`: nothing is kept.
-    waiting: Option<Mutex<Backlog<ConnectionNote>>>,
+    waiting: Option<Mutex<Backlog<Happened>>>,
+    node: String,
     metrics: Arc<Metrics>,
     /// There is something to write.
     pub(crate) noted: Notify,
 }
 
 impl ConnectionHistory {
-    pub fn new(is_kept: bool, metrics: Arc<Metrics>) -> Self {
+    /// Of this node.
+    pub fn new(node: &str, is_kept: bool, metrics: Arc<Metrics>) -> Self {
         let waiting = is_kept.then(|| Mutex::new(Backlog::new(WAITING)));
-        Self { waiting, metrics, noted: Notify::new() }
+        Self { waiting, node: node.to_owned(), metrics, noted: Notify::new() }
     }
 
     pub fn is_kept(&self) -> bool {
         self.waiting.is_some()
     }
 
-    /// Takes down what `note` says, if anything is kept.
-    pub fn note(&self, note: impl FnOnce() -> ConnectionNote) {
+    /// Takes down what happened, if anything is kept.
+    pub fn note(&self, happened: Happened) {
         let Some(waiting) = &self.waiting else { return };
-        let note = note();
         let mut waiting = waiting.lock();
         let was_empty = waiting.is_empty();
-        let pushed = waiting.push(note);
+        let pushed = waiting.push(happened);
         drop(waiting);
         match pushed {
             Ok(()) if was_empty => self.noted.notify_one(),
@@ -74,7 +72,8 @@ impl ConnectionHistory {
             if batch.is_empty() {
                 return Ok(());
             }
-            if let Err(problem) = store.note_connections(batch.clone()).await {
+            let notes = batch.iter().map(|happened| happened.note(&self.node)).collect();
+            if let Err(problem) = store.note_connections(notes).await {
                 let lost = waiting.lock().put_back(batch);
                 self.metrics.connection_notes_dropped(lost as u64);
                 return Err(problem);

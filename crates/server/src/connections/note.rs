@@ -1,12 +1,14 @@
 //! What is noted of a connection.
 
+use std::sync::Arc;
+
 use tidings_core::{
     connection::{ClientKind, Connection, ConnectionId, ConnectionNote, Ground, MAX_USER_AGENT},
     time::Timestamp,
 };
 use tidings_gateway::{DisconnectReason, Socket};
 
-use crate::{auth::Claims, inbox::InboxSession};
+use crate::inbox::InboxSession;
 
 pub fn client_kind(socket: &Socket) -> ClientKind {
     match (socket.is_stream(), socket.is_plain()) {
@@ -22,17 +24,44 @@ pub fn user_agent(socket: &Socket) -> Option<String> {
     Some(text.chars().take(MAX_USER_AGENT).collect())
 }
 
+/// Something that happened to a connection, as the connection itself: what is written of it is put
+/// together when it is written, and a crowd that connects leaves nothing behind in memory.
+#[derive(Clone)]
+pub enum Happened {
+    Opened(Arc<InboxSession>),
+    /// It stands on another token now.
+    Renewed(Arc<InboxSession>),
+    Closed(Arc<InboxSession>, Timestamp, DisconnectReason),
+}
+
+impl Happened {
+    pub(super) fn note(&self, node: &str) -> ConnectionNote {
+        match self {
+            Self::Opened(session) => ConnectionNote::Opened(Box::new(connection(node, session))),
+            Self::Renewed(session) => {
+                ConnectionNote::Renewed { id: id_of(node, session), ground: ground(session) }
+            }
+            Self::Closed(session, at, reason) => ConnectionNote::Closed {
+                id: id_of(node, session),
+                at: *at,
+                reason: reason.to_string(),
+            },
+        }
+    }
+}
+
 fn id_of(node: &str, session: &InboxSession) -> ConnectionId {
     ConnectionId::of(node, session.socket.id(), session.opened_at)
 }
 
-fn ground(claims: &Claims) -> Ground {
+fn ground(session: &InboxSession) -> Ground {
+    let claims = session.claims();
     Ground { token: claims.hash, ends_at: claims.expires_at() }
 }
 
-pub fn opened(node: &str, session: &InboxSession) -> ConnectionNote {
+fn connection(node: &str, session: &InboxSession) -> Connection {
     let socket = &session.socket;
-    ConnectionNote::Opened(Box::new(Connection {
+    Connection {
         id: id_of(node, session),
         user: session.user.clone(),
         socket_id: socket.id().to_owned(),
@@ -45,20 +74,6 @@ pub fn opened(node: &str, session: &InboxSession) -> ConnectionNote {
         seen_at: session.opened_at,
         disconnected_at: None,
         reason: None,
-        ground: ground(&session.claims()),
-    }))
-}
-
-/// It stands on another token now.
-pub fn renewed(node: &str, session: &InboxSession) -> ConnectionNote {
-    ConnectionNote::Renewed { id: id_of(node, session), ground: ground(&session.claims()) }
-}
-
-pub fn closed(
-    node: &str,
-    session: &InboxSession,
-    at: Timestamp,
-    reason: DisconnectReason,
-) -> ConnectionNote {
-    ConnectionNote::Closed { id: id_of(node, session), at, reason: reason.to_string() }
+        ground: ground(session),
+    }
 }

@@ -18,7 +18,8 @@ use super::{
     session::{InboxSession, REVOKED},
 };
 use crate::{
-    auth::TokenError, connections, limiter::Bucket, presence, rooms, security, state::AppState,
+    auth::TokenError, connections::Happened, limiter::Bucket, presence, rooms, security,
+    state::AppState,
 };
 
 /// Why a command was not carried out.
@@ -297,7 +298,7 @@ async fn sync(state: &AppState, session: &InboxSession, args: SyncArgs) -> Answe
     Ok(answer)
 }
 
-async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Answer {
+async fn refresh(state: &AppState, session: &Arc<InboxSession>, args: Refresh) -> Answer {
     let ip = session.socket.handshake().client_ip;
     let claims = state.tokens.verify(&args.token).await.map_err(|problem| {
         security::token_refused(&state.audit, "auth:refresh", &problem, ip);
@@ -310,7 +311,7 @@ async fn refresh(state: &AppState, session: &InboxSession, args: Refresh) -> Ans
     }
     let expires_at = claims.expires_at();
     session.renew(claims);
-    state.connections.note(|| connections::renewed(&state.node_id, session));
+    state.connections.note(Happened::Renewed(Arc::clone(session)));
     if state.revocations.cover(&session.claims()) {
         // Since the token was looked at; whoever closes those concerned saw the old one.
         session.dismiss(&state.metrics, REVOKED.0, REVOKED.1);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::{Claims, TokenError},
-    connections,
+    connections::{self, Happened},
     guard::Admitted,
     presence, rooms, security,
     state::AppState,
@@ -242,7 +242,7 @@ impl Namespace for InboxNamespace {
             session.dismiss(&self.state.metrics, REVOKED.0, REVOKED.1);
         }
         self.state.metrics.connection_opened();
-        self.state.connections.note(|| connections::opened(&self.state.node_id, session));
+        self.state.connections.note(Happened::Opened(Arc::clone(session)));
         log_opened(session);
         if socket.recovered()
             && let Err(problem) =
@@ -284,9 +284,7 @@ impl Namespace for InboxNamespace {
         rooms::close(&self.state, session);
         self.state.metrics.connection_closed();
         let now = self.now();
-        self.state
-            .connections
-            .note(|| connections::closed(&self.state.node_id, session, now, reason));
+        self.state.connections.note(Happened::Closed(Arc::clone(session), now, reason));
         let seconds = now.since(session.opened_at).as_secs_f64();
         tracing::info!(
             event = "connection.closed", user_id = %session.user, socket_id = socket.id(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tidings_core::{connection::Lost, time::Timestamp};
 
-use crate::{connections, state::AppState};
+use crate::{connections::Happened, state::AppState};
 
 /// Between two looks, if nothing is noted.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub async fn heartbeat(state: &AppState, now: Timestamp) -> anyhow::Result<()> {
     if !state.store.heartbeat(&state.node_id, now).await? {
         // Taken for lost, though it only slept: all that it holds was closed.
         for session in state.hub.sessions_where(|_| true) {
-            state.connections.note(|| connections::opened(&state.node_id, &session));
+            state.connections.note(Happened::Opened(session));
         }
     }
     let lost = Lost::Silent { since: now.minus(state.config.connections.lost_after) };
