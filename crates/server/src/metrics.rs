@@ -106,6 +106,7 @@ pub struct Metrics {
     half_open_cut: Counter,
     audit_dropped: Counter,
     connection_notes_dropped: Counter,
+    outbox: Family<Outcome, Counter>,
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
     latency: Histogram,
@@ -140,6 +141,7 @@ impl Metrics {
             half_open_cut: Counter::default(),
             audit_dropped: Counter::default(),
             connection_notes_dropped: Counter::default(),
+            outbox: Family::default(),
             created: Family::default(),
             delivered: Family::default(),
             latency: Histogram::new(BUCKETS),
@@ -182,6 +184,9 @@ impl Metrics {
         r.register("audit_entries_dropped", dropped, self.audit_dropped.clone());
         let dropped = "Beginnings and ends that the history of connections had no room for";
         r.register("connection_notes_dropped", dropped, self.connection_notes_dropped.clone());
+        let outbox =
+            "What applications published from their own transactions, by what became of it";
+        r.register("outbox_entries", outbox, self.outbox.clone());
         let created = "Notifications put into inboxes";
         r.register("notifications_created", created, self.created.clone());
         let delivered = "Notifications sent to devices";
@@ -257,6 +262,12 @@ impl Metrics {
 
     pub fn connection_notes_dropped(&self, notes: u64) {
         self.connection_notes_dropped.inc_by(notes);
+    }
+
+    pub fn outbox_taken(&self, accepted: u64, dead: u64) {
+        for (result, count) in [("accepted", accepted), ("dead", dead)] {
+            self.outbox.get_or_create(&Outcome { result }).inc_by(count);
+        }
     }
 
     pub fn notification_created(&self, kind: &str) {

@@ -111,6 +111,11 @@ impl Server {
         workers::close_previous_connections(&state).await?;
         workers::know_api_keys(state.clone()).await?;
         let mut background = workers::start(&state, gaps, lost);
+        if let Some(OwnStore::Postgres(store)) = &own
+            && state.config.database.outbox
+        {
+            workers::take_outbox(&mut background, &state, store);
+        }
         let admin_socket = data_dir.admin_socket();
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));

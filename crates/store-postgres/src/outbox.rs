@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidings_core::{
     ids::NotificationId,
     notification::NewMessage,
-    ports::{Accept, StoreError},
+    ports::{Accept, Accepted, StoreError},
     time::Timestamp,
 };
 use tokio_postgres::Row;
@@ -20,6 +20,8 @@ use crate::{
     sql,
 };
 
+/// Most looks find nothing: they cost no transaction that writes.
+const WAITS: &str = "SELECT EXISTS (SELECT FROM outbox)";
 /// Nobody waits for what another node has in hand.
 pub(crate) const TAKE: &str = "DELETE FROM outbox WHERE number = ANY (ARRAY(
         SELECT number FROM outbox ORDER BY number LIMIT $1 FOR UPDATE SKIP LOCKED))
@@ -46,8 +48,8 @@ pub type Check = Arc<dyn Fn(&Entry) -> std::result::Result<NewMessage, String> +
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
     pub accepted: u64,
-    /// Some of those are announcements.
-    pub announced: bool,
+    /// Of these, those that are announcements.
+    pub announced: Vec<Accepted>,
     /// Those that went to `outbox_dead`, each with why.
     pub dead: Vec<(NotificationId, String)>,
 }
@@ -68,6 +70,9 @@ impl PostgresStore {
         now: Timestamp,
         check: Check,
     ) -> Result<Taken, StoreError> {
+        if !self.outbox_waits().await? {
+            return Ok(Taken::default());
+        }
         match self.take(limit, now, check.clone()).await {
             // One of them spoils the others.
             Err(StoreError::Internal(_)) => {}
@@ -79,6 +84,11 @@ impl PostgresStore {
             }
             done => done,
         }
+    }
+
+    async fn outbox_waits(&self) -> Result<bool> {
+        let row = sql::row(&self.reader().await?, WAITS, &[]).await?;
+        Ok(row.is_some_and(|row| row.get(0)))
     }
 
     async fn take(&self, limit: usize, now: Timestamp, check: Check) -> Result<Taken, StoreError> {
@@ -109,7 +119,7 @@ async fn take(tx: &mut Tx, limit: usize, now: Timestamp, check: &Check) -> Resul
         // A refusal (too many announcements wait) leaves all entries where they are.
         let outcome = outcome?;
         taken.accepted += 1;
-        taken.announced |= outcome.accepted.iter().any(|accepted| accepted.announced);
+        taken.announced.extend(outcome.accepted.into_iter().filter(|accepted| accepted.announced));
     }
     bury(tx, &dead, now).await?;
     taken.dead = dead.into_iter().map(|(entry, why)| (entry.id, why)).collect();

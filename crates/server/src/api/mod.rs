@@ -29,6 +29,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use in_flight::InFlight;
+pub(crate) use notifications::send::read as read_notification;
 pub use openapi::document;
 pub use problem::Problem;
 

@@ -1,5 +1,7 @@
 //! Errors of the API: `application/problem+json` (RFC 9457).
 
+use std::fmt;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
@@ -98,6 +100,17 @@ impl Problem {
     pub fn with_retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
         self
+    }
+}
+
+/// In one line, for people.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.detail)?;
+        for field in self.0.errors.iter().filter(|_| self.0.errors.len() > 1) {
+            write!(f, "; {} {}", field.pointer, field.detail)?;
+        }
+        Ok(())
     }
 }
 

@@ -91,6 +91,11 @@ pub struct Database {
     pub acquire_timeout: Duration,
     /// Whether retention drops whole months: cheap, but some rows stay for up to a month longer.
     pub whole_months: bool,
+    /// Whether this node carries out what applications publish from their own transactions.
+    pub outbox: bool,
+    /// Between two looks for that.
+    #[serde(with = "duration")]
+    pub outbox_pause: Duration,
 }
 
 impl Default for Database {
@@ -105,6 +110,8 @@ impl Default for Database {
             connect_timeout: Duration::from_secs(5),
             acquire_timeout: Duration::from_secs(5),
             whole_months: true,
+            outbox: true,
+            outbox_pause: Duration::from_millis(50),
         }
     }
 }
@@ -144,6 +151,7 @@ pub(super) fn check(config: &Config, need: &mut impl FnMut(bool, &str)) {
         ("lock_timeout", database.lock_timeout, second),
         ("connect_timeout", database.connect_timeout, Duration::from_millis(100)),
         ("acquire_timeout", database.acquire_timeout, Duration::from_millis(100)),
+        ("outbox_pause", database.outbox_pause, Duration::from_millis(5)),
     ] {
         let fine = (least..=600 * second).contains(&time);
         need(fine, &format!("database.{name}: must be between {least:?} and 10m"));

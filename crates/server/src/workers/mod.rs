@@ -9,6 +9,7 @@ mod connection_archive;
 mod connections;
 mod expiry;
 mod gaps;
+mod outbox;
 mod presence;
 mod retention;
 mod retractions;
@@ -27,6 +28,7 @@ use tokio::{
 
 use crate::{lifecycle::Phase, state::AppState};
 use tidings_core::{ids::UserId, room::RoomSignal};
+use tidings_store_postgres::PostgresStore;
 
 pub(crate) use api_keys::tick as know_api_keys;
 pub(crate) use connections::close_previous as close_previous_connections;
@@ -100,6 +102,14 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     let gap_state = state.clone();
     loops.spawn(async move { gaps::run(gap_state, gaps).await });
     loops
+}
+
+/// Starts what carries out the entries of the outbox.
+pub fn take_outbox(loops: &mut JoinSet<()>, state: &AppState, store: &PostgresStore) {
+    let store = store.clone();
+    every(loops, state, state.config.database.outbox_pause, move |state| {
+        outbox::tick(state, store.clone())
+    });
 }
 
 /// Calls `tick` again and again, with `pause` in between, until the server stops.

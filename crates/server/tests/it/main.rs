@@ -40,6 +40,7 @@ mod list;
 mod logs;
 mod metrics;
 mod openapi;
+mod outbox;
 mod plain;
 mod plain_hostile;
 mod postgres;

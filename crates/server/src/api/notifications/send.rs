@@ -211,7 +211,7 @@ async fn send_one(
     idempotency: Option<IdempotencyClaim>,
 ) -> Result<Response, Problem> {
     let now = state.clock.now();
-    let message = check(state, parse(body, "")?, "", now)?;
+    let message = read(state, body, new_id(now), now)?;
     answer(&desk.accept(Accept { messages: vec![message], idempotency, now }).await?)
 }
 
@@ -228,7 +228,7 @@ async fn send_many(
     for (n, entry) in entries.iter().enumerate() {
         let at = format!("/{n}");
         let draft = parse(entry.get().as_bytes(), &at);
-        match draft.and_then(|draft| check(state, draft, &at, now)) {
+        match draft.and_then(|draft| check(state, draft, &at, new_id(now), now)) {
             Ok(message) => {
                 messages.push(message);
                 problems.push(None);
@@ -298,9 +298,28 @@ fn array_status(results: &[SendResult]) -> StatusCode {
     }
 }
 
-fn check(state: &AppState, draft: Draft, at: &str, now: Timestamp) -> Result<NewMessage, Problem> {
+fn new_id(now: Timestamp) -> NotificationId {
+    NotificationId::new_v7(now, random_bytes())
+}
+
+/// Makes a message of a notification as it was written, wherever that was.
+pub(crate) fn read(
+    state: &AppState,
+    body: &[u8],
+    id: NotificationId,
+    now: Timestamp,
+) -> Result<NewMessage, Problem> {
+    check(state, parse(body, "")?, "", id, now)
+}
+
+fn check(
+    state: &AppState,
+    draft: Draft,
+    at: &str,
+    id: NotificationId,
+    now: Timestamp,
+) -> Result<NewMessage, Problem> {
     let limits = DraftLimits { data: state.config.limits.notification_data };
-    let id = NotificationId::new_v7(now, random_bytes());
     let message = draft
         .check(at, id, now, &state.types, limits)
         .map_err(|errors| Problem::invalid(&errors))?;
