@@ -32,9 +32,8 @@ async fn a_device_hears_what_is_committed_and_nothing_else() {
     let server = server_on(&database).await;
     let mut alice = server.connect("alice").await;
     let sql = sql_session(&database.url()).await;
-    sql.batch_execute("CREATE TABLE likes (post int); BEGIN; INSERT INTO likes VALUES (41)")
-        .await
-        .unwrap();
+    sql.batch_execute("CREATE TABLE likes (post int)").await.unwrap();
+    sql.batch_execute("BEGIN; INSERT INTO likes VALUES (41)").await.unwrap();
     notify(&sql, &like("taken back")).await;
     sql.batch_execute("ROLLBACK; BEGIN; INSERT INTO likes VALUES (42)").await.unwrap();
     let id = notify(&sql, &like("Bob liked your post")).await;
