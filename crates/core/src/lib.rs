@@ -8,6 +8,7 @@ pub mod announcement;
 pub mod api_key;
 pub mod audit;
 pub mod connection;
+pub mod copy;
 pub mod idempotency;
 pub mod ids;
 pub mod inbox;

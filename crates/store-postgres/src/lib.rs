@@ -20,6 +20,7 @@ mod connections;
 mod dedupe;
 mod failure;
 mod idempotency;
+mod import;
 mod inboxes;
 mod items;
 mod lane;
@@ -50,4 +51,5 @@ mod users;
 mod watermark;
 
 pub use address::{Address, BadAddress};
+pub use import::{Import, Place, Standing};
 pub use store::{Options, PostgresStore, Stats, Timeouts};

@@ -16,6 +16,7 @@ use crate::{
     address::Address,
     connection::{self, Connection, Use},
     failure::Result,
+    import,
     lane::{Job, Lanes, Outcome, Step, Task, Tx, Weight},
     migrations, months,
     snapshot::Snapshot,
@@ -121,7 +122,10 @@ impl PostgresStore {
         let writing = Lanes::connections(options.lanes) + options.writers.max(1);
         let pool = |usage, size| connection::pool(&options, &options.address, usage, size);
         let (readers, writers) = (pool(Use::Read, options.readers)?, pool(Use::Write, writing)?);
-        migrations::check_usable(&*readers.get().await?).await?;
+        let reader = readers.get().await?;
+        migrations::check_usable(&reader).await?;
+        import::check_whole(&reader).await?;
+        drop(reader);
         months::make_all(&writers.get().await?, Timestamp::from_millis(i64::MAX)).await?;
         let lanes = Lanes::start(&writers, options.lanes, options.queue, options.sink.clone())?;
         let whole_months = options.whole_months;

@@ -16,6 +16,7 @@ mod change;
 mod connection;
 mod connections;
 mod dedupe;
+mod export;
 mod failure;
 mod idempotency;
 mod inboxes;
@@ -41,4 +42,5 @@ mod users;
 mod watermark;
 mod writer;
 
+pub use export::Export;
 pub use store::{Options, SqliteStore, Stats, Synchronous};

@@ -7,6 +7,7 @@ mod keys;
 mod migrate;
 mod notify;
 mod serve;
+mod store;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -51,6 +52,8 @@ enum Command {
     Notify(notify::Notify),
     /// Bring the database to another version
     Migrate(migrate::Command),
+    /// Move what is stored to another database
+    Store(store::Command),
     /// Put load on a Socket.IO server and measure it
     Bench(Box<bench::Bench>),
 }
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Token(token) => token.run(&cli.global),
         Command::Notify(notify) => notify.run(&cli.global),
         Command::Migrate(command) => command.run(&cli.global),
+        Command::Store(command) => command.run(&cli.global),
         Command::Bench(bench) => bench.run(),
     };
     match outcome {

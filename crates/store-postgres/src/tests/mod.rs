@@ -1,6 +1,7 @@
 //! What the conformance suite cannot see: plans, locks, months, lost connections.
 
 mod crash;
+mod import;
 mod locks;
 mod lost;
 mod months;
