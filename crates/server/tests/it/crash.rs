@@ -7,9 +7,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tidings_testkit::postgres::Postgres;
+use tokio::{process::Command, sync::watch};
 
-use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, store, within};
+use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, within};
 
 const NOTIFICATIONS: usize = 2_000;
 const SENDERS: usize = 16;
@@ -78,11 +79,30 @@ async fn follow(mut address: Address) -> Vec<(u64, String)> {
     known.into_iter().collect()
 }
 
+/// The binary on a database file in its directory, or else on this database.
+fn tidings(path: &Path, url: Option<&str>, args: &[&str]) -> Command {
+    let mut command = Tidings::command_on_sqlite(path);
+    command.envs(url.map(|url| ("TIDINGS_DATABASE_URL", url))).args(args);
+    command
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_loses_and_repeats_nothing() {
+    kill_9(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_loses_and_repeats_nothing_on_postgres() {
+    let database = Postgres::shared().database();
+    kill_9(Some(&database.url())).await;
+}
+
+async fn kill_9(url: Option<&str>) {
     let (_dir, path) = fresh();
-    let key = Tidings::run(&path, &["keys", "create", "--name", "crash", "--quiet"]).await;
+    let new_key = ["keys", "create", "--name", "crash", "--quiet"];
+    let key = within(tidings(&path, url, &new_key).output()).await.expect("it runs");
     let key = Tidings::printed(&key);
+    let serve = async || Tidings::spawn(tidings(&path, url, &["serve", "--port", "0"])).await;
     let (now, address) = watch::channel(None);
     let following = tokio::spawn(follow(address.clone()));
     let accepted = Arc::<Mutex<Vec<String>>>::default();
@@ -99,7 +119,7 @@ async fn kill_9_loses_and_repeats_nothing() {
         })
         .collect();
     for kill in 1..=KILLS {
-        let server = Tidings::serve(&path).await;
+        let server = serve().await;
         now.send_replace(Some(server.address));
         let enough = kill * NOTIFICATIONS / (KILLS + 1);
         within(async {
@@ -111,7 +131,7 @@ async fn kill_9_loses_and_repeats_nothing() {
         now.send_replace(None);
         server.kill().await;
     }
-    let server = Tidings::serve(&path).await;
+    let server = serve().await;
     now.send_replace(Some(server.address));
     for sender in senders {
         within(sender).await.expect("all are sent");
@@ -129,7 +149,7 @@ async fn kill_9_loses_and_repeats_nothing() {
     assert_eq!(stored.len(), NOTIFICATIONS);
     server.terminate();
     assert_eq!(server.ended().await.0, Some(0));
-    check_database(&path);
+    check_database(&path, url.is_none());
 }
 
 async fn stored(server: &Tidings) -> Vec<String> {
@@ -148,11 +168,11 @@ async fn stored(server: &Tidings) -> Vec<String> {
 }
 
 /// Nothing is left behind by those that were killed but what the last one needs.
-fn check_database(path: &Path) {
+fn check_database(path: &Path, is_file: bool) {
     let names: BTreeSet<String> = std::fs::read_dir(path)
         .expect("readable")
         .map(|entry| entry.expect("readable").file_name().to_string_lossy().into_owned())
         .collect();
-    assert_eq!(names.contains("tidings.db"), !store::on_postgres(), "{names:?}");
+    assert_eq!(names.contains("tidings.db"), is_file, "{names:?}");
     assert!(!names.contains("admin.sock"), "{names:?}");
 }

@@ -60,6 +60,7 @@ mod slow;
 mod spool;
 mod spool_crash;
 mod spool_keys;
+mod spool_postgres;
 mod store_copy;
 mod stream;
 mod stream_hostile;

@@ -16,15 +16,9 @@ const USERS: usize = 20;
 
 /// The server, quick to find out about the database.
 fn command(path: &Path) -> Command {
-    let mut command = on_sqlite(path);
+    let mut command = Tidings::command_on_sqlite(path);
     impatience(&mut command);
     command.args(["serve", "--port", "0"]);
-    command
-}
-
-fn on_sqlite(path: &Path) -> Command {
-    let mut command = Tidings::command(path);
-    command.env_remove("TIDINGS_DATABASE_URL");
     command
 }
 
@@ -36,7 +30,7 @@ fn impatience(command: &mut Command) {
 }
 
 async fn new_key(path: &Path) -> String {
-    let mut command = on_sqlite(path);
+    let mut command = Tidings::command_on_sqlite(path);
     command.args(["keys", "create", "--name", "spool", "--quiet"]);
     Tidings::printed(&within(command.output()).await.expect("it runs"))
 }
@@ -157,7 +151,7 @@ async fn on_a_full_disk_nothing_is_accepted_that_is_not_kept() {
         KEY=$(\"$0\" keys create --name disk --quiet) && echo \"key $KEY\" >&2 && \
         exec \"$0\" serve --port 0";
     let mut command = Command::new("unshare");
-    let tidings = on_sqlite(&path);
+    let tidings = Tidings::command_on_sqlite(&path);
     for (name, value) in tidings.as_std().get_envs() {
         if let Some(value) = value {
             command.env(name, value);
@@ -221,7 +215,7 @@ async fn a_write_that_ends_in_the_middle_is_not_accepted_and_harms_nothing() {
     let (_dir, path) = fresh();
     let key = new_key(&path).await;
     let mut command = Command::new("sh");
-    let tidings = on_sqlite(&path);
+    let tidings = Tidings::command_on_sqlite(&path);
     for (name, value) in tidings.as_std().get_envs() {
         if let Some(value) = value {
             command.env(name, value);
