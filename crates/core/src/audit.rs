@@ -56,6 +56,8 @@ pub enum Actor {
     Operator,
     /// The server by itself.
     System,
+    /// A user of whom everything was erased.
+    Erased,
 }
 
 impl Actor {
@@ -66,6 +68,7 @@ impl Actor {
             Self::Anonymous => "anonymous",
             Self::Operator => "operator",
             Self::System => "system",
+            Self::Erased => "erased",
         }
     }
 
@@ -73,7 +76,7 @@ impl Actor {
         match self {
             Self::User(user) => Some(user.as_str()),
             Self::ApiKey(id) => Some(id),
-            Self::Anonymous | Self::Operator | Self::System => None,
+            Self::Anonymous | Self::Operator | Self::System | Self::Erased => None,
         }
     }
 
@@ -85,6 +88,7 @@ impl Actor {
             ("anonymous", None) => Ok(Self::Anonymous),
             ("operator", None) => Ok(Self::Operator),
             ("system", None) => Ok(Self::System),
+            ("erased", None) => Ok(Self::Erased),
             _ => Err(format!("{kind:?} is no kind of actor")),
         }
     }

@@ -41,6 +41,12 @@ impl ConnectionId {
         let millis = u64::try_from(connected_at.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
+
+    /// No connection that began at this instant, or later, has a smaller id.
+    pub fn first_of(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.as_millis()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }
 
 impl fmt::Display for ConnectionId {

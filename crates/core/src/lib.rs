@@ -9,6 +9,7 @@ pub mod api_key;
 pub mod audit;
 pub mod connection;
 pub mod copy;
+pub mod erasure;
 pub mod idempotency;
 pub mod ids;
 pub mod inbox;

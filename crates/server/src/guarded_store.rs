@@ -3,6 +3,8 @@
 //! Reads and writes have one each, for a full disk takes no writes and can be read. Only [`StoreError::Unavailable`]
 //! is a failure; every other answer shows that somebody is there.
 
+mod erasures;
+
 use std::{future::Future, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
@@ -13,7 +15,7 @@ use tidings_core::{
     connection::{Connection, ConnectionFilter, ConnectionId, ConnectionNote, Lost},
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
-    inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
+    inbox::{Device, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
     ports::{
         Accept, AcceptOutcome, Announcements, ApiKeys, AuditLog, Connections, Inboxes, Maintenance,
@@ -110,6 +112,10 @@ impl Inboxes for GuardedStore {
 
     async fn state(&self, user: &UserId) -> Outcome<InboxState> {
         self.read(self.store.state(user)).await
+    }
+
+    async fn devices(&self, user: &UserId) -> Outcome<Vec<Device>> {
+        self.read(self.store.devices(user)).await
     }
 
     async fn states(&self, users: &[UserId]) -> Outcome<Vec<(UserId, InboxState)>> {
@@ -250,6 +256,15 @@ impl Memberships for GuardedStore {
 
     async fn memberships(&self, user: &UserId, rooms: &[RoomId]) -> Outcome<Vec<RoomId>> {
         self.maybe_read(self.store.memberships(user, rooms)).await
+    }
+
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Outcome<Vec<RoomId>> {
+        self.read(self.store.rooms_of(user, after, limit)).await
     }
 
     async fn members(

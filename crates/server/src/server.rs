@@ -318,6 +318,7 @@ fn state(
         clock,
         lifecycle: Lifecycle::default(),
         announced: tokio::sync::Notify::new(),
+        erasing: tokio::sync::Notify::new(),
         request_limits: Limiters::new(config.limits.user_requests, Duration::from_secs(60)),
         in_flight: api::InFlight::default(),
         config,

@@ -69,6 +69,8 @@ pub struct Shared {
     pub lifecycle: Lifecycle,
     /// Something was accepted that has to be announced.
     pub announced: tokio::sync::Notify,
+    /// There is a user to be erased.
+    pub erasing: tokio::sync::Notify,
     /// API requests per user.
     pub request_limits: Limiters,
     /// Idempotency keys of requests that are being carried out.

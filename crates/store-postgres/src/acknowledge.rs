@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use tidings_core::{
     ids::{DeviceId, Rev, UserId},
+    inbox::Device,
     time::Timestamp,
 };
 
 use crate::{
     books::{Books, Wanted},
     connection::Connection,
-    failure::Result,
+    failure::{Failure, Result},
     inboxes::Inbox,
-    items::from_rev,
+    items::{from_rev, to_rev},
     open,
-    rows::from_limit,
+    rows::{from_limit, to_time},
     sql::{self, together},
 };
 
@@ -51,6 +52,18 @@ pub(crate) const FORGET_OTHERS: &str = "DELETE FROM devices d USING (
             ON t.inbox = o.inbox AND t.id = o.id
     ) old
     WHERE d.inbox = old.inbox AND d.id = old.id AND old.place > $3";
+
+const DEVICES: &str = "SELECT d.id, d.cursor, d.used_at
+    FROM inboxes b JOIN devices d ON d.inbox = b.number WHERE b.user_id = $1 ORDER BY d.id";
+
+pub(crate) async fn devices(conn: &Connection, user: &UserId) -> Result<Vec<Device>> {
+    let device = |row: &tokio_postgres::Row| {
+        let id = DeviceId::new(row.try_get::<_, &str>(0)?).map_err(Failure::corrupt)?;
+        let (cursor, used_at) = (to_rev(row.try_get(1)?), to_time(row.try_get(2)?));
+        Ok(Device { id, cursor, used_at })
+    };
+    sql::rows(conn, DEVICES, &[&user.as_str()]).await?.iter().map(device).collect()
+}
 
 pub(crate) struct Request {
     pub(crate) user: UserId,

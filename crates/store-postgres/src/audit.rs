@@ -98,7 +98,7 @@ pub(crate) async fn list(
     conn.query(&list, &values).await?.iter().map(from_row).collect()
 }
 
-fn from_row(row: &Row) -> Result<AuditEntry> {
+pub(crate) fn from_row(row: &Row) -> Result<AuditEntry> {
     let text = |column| row.try_get::<_, Option<&str>>(column);
     let ip = text(7)?.map(str::parse::<IpAddr>).transpose().map_err(Failure::corrupt)?;
     let room = text(9)?.map(RoomId::new).transpose().map_err(Failure::corrupt)?;

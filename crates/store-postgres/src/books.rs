@@ -134,8 +134,7 @@ impl Books {
         user: &UserId,
         now: Timestamp,
     ) -> Result<()> {
-        let missing = || Failure::Corrupt(format!("the inbox of {user}, which was made, is gone"));
-        let inbox = self.moving(user).ok_or_else(missing)?;
+        let inbox = self.moving(user).ok_or(Failure::Erased)?;
         let seq = inbox.take_rev(now);
         inbox.state.unread += 1;
         let change = InboxChange {

@@ -15,6 +15,10 @@ pub(crate) enum Failure {
     Pool(#[from] PoolError),
     #[error("the database holds what cannot be: {0}")]
     Corrupt(String),
+    /// The inbox was there and is not any more: its user was erased just then. Repeated, the
+    /// work finds none and makes one.
+    #[error("the user was erased at this moment")]
+    Erased,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -57,6 +61,7 @@ impl Failure {
             Self::Pool(PoolError::Timeout(TimeoutType::Wait)) => Class::Exhausted,
             Self::Pool(PoolError::Timeout(_)) => Class::Away,
             Self::Pool(_) => Class::Other,
+            Self::Erased => Class::Conflict,
             Self::Corrupt(_) | Self::Store(_) => Class::Other,
         }
     }

@@ -34,9 +34,13 @@ const STATES: &str = concat!(
 
 /// Makes the inboxes that are missing. Who makes one that another transaction is just making
 /// waits for that transaction: in the order of users, like [`LOCK`], so that nobody ever waits
-/// in a circle.
-pub(crate) const MAKE: &str = "INSERT INTO inboxes (user_id)
-    SELECT w.id FROM unnest($1::text[]) w (id)
+/// in a circle. The inbox of a user who was erased begins above what was: a client from then
+/// finds itself below the floor.
+pub(crate) const MAKE: &str = "INSERT INTO inboxes
+        (user_id, last_rev, floor, floor_at, changed_at)
+    SELECT w.id, e.rev, e.rev, e.at, e.at FROM unnest($1::text[]) w (id)
+    CROSS JOIN LATERAL (SELECT coalesce(max(last_rev) + 1, 0), coalesce(max(requested_at), 0)
+        FROM erasures WHERE subject = sha256(convert_to(w.id, 'UTF8'))) e (rev, at)
     WHERE NOT EXISTS (SELECT 1 FROM inboxes b WHERE b.user_id = w.id)
     ORDER BY w.id COLLATE \"C\"
     ON CONFLICT (user_id) DO NOTHING";

@@ -18,6 +18,7 @@ mod change;
 mod connection;
 mod connections;
 mod dedupe;
+mod erasures;
 mod failure;
 mod idempotency;
 mod import;

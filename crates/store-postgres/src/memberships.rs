@@ -31,6 +31,8 @@ const ADD: &str = "WITH new AS (
 const REMOVE: &str = "DELETE FROM memberships WHERE room_id = $1 AND user_id = ANY ($2)
     RETURNING user_id";
 const OF_USER: &str = "SELECT room_id FROM memberships WHERE user_id = $1 AND room_id = ANY ($2)";
+const ROOMS: &str = "SELECT room_id FROM memberships
+    WHERE user_id = $1 AND room_id > $2 ORDER BY room_id LIMIT $3";
 const LIST: &str = "SELECT user_id FROM memberships
     WHERE room_id = $1 AND user_id > $2 ORDER BY user_id LIMIT $3";
 
@@ -95,6 +97,20 @@ pub(crate) async fn of_room(
     let after = after.map_or("", UserId::as_str);
     let rows = conn.query(&list, &[&room.as_str(), &after, &from_limit(limit)]).await?;
     rows.iter().map(|row| to_user(row.try_get(0).map_err(Failure::from)?)).collect()
+}
+
+pub(crate) async fn rooms_of(
+    conn: &Connection,
+    user: &UserId,
+    after: Option<&RoomId>,
+    limit: usize,
+) -> Result<Vec<RoomId>> {
+    let list = conn.prepare_cached(ROOMS).await?;
+    let after = after.map_or("", RoomId::as_str);
+    let rows = conn.query(&list, &[&user.as_str(), &after, &from_limit(limit)]).await?;
+    rows.iter()
+        .map(|row| RoomId::new(row.try_get::<_, &str>(0)?).map_err(Failure::corrupt))
+        .collect()
 }
 
 fn texts(users: &[UserId]) -> Vec<&str> {

@@ -88,6 +88,13 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0003_outbox.up.sql"),
         down: include_str!("../migrations/0003_outbox.down.sql"),
     },
+    Migration {
+        version: 4,
+        name: "erasures",
+        runs_with: 3,
+        up: include_str!("../migrations/0004_erasures.up.sql"),
+        down: include_str!("../migrations/0004_erasures.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -3,10 +3,17 @@
 use rusqlite::Connection;
 use tidings_core::{
     ids::{DeviceId, Rev, UserId},
+    inbox::Device,
     time::Timestamp,
 };
 
-use crate::{failure::Result, inboxes::Inbox, open, rows::from_rev, writer::Tx};
+use crate::{
+    failure::{Failure, Result},
+    inboxes::Inbox,
+    open,
+    rows::{from_rev, to_rev, to_time},
+    writer::Tx,
+};
 
 /// Cursors kept for one user; one more takes the place of the least recently moved one.
 const MOST_DEVICES: i64 = 20;
@@ -22,6 +29,21 @@ const MOVE_CURSOR: &str = "INSERT INTO devices (inbox, id, cursor, used_at)
 const FORGET_OTHERS: &str = "DELETE FROM devices WHERE inbox = ?1 AND id IN (
     SELECT id FROM devices WHERE inbox = ?1 AND id <> ?2
     ORDER BY used_at DESC, cursor DESC, id LIMIT -1 OFFSET ?3)";
+
+const DEVICES: &str = "SELECT d.id, d.cursor, d.used_at
+    FROM inboxes b CROSS JOIN devices d ON d.inbox = b.number WHERE b.user_id = ?1 ORDER BY d.id";
+
+pub(crate) fn devices(conn: &Connection, user: &UserId) -> Result<Vec<Device>> {
+    let mut statement = conn.prepare_cached(DEVICES)?;
+    let mut rows = statement.query([user.as_str()])?;
+    let mut devices = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = DeviceId::new(row.get::<_, String>(0)?).map_err(Failure::corrupt)?;
+        let (cursor, used_at) = (to_rev(row.get(1)?), to_time(row.get(2)?));
+        devices.push(Device { id, cursor, used_at });
+    }
+    Ok(devices)
+}
 
 /// Whether there is anything to write: most acknowledgements repeat what another device said.
 pub(crate) fn is_news(

@@ -97,7 +97,7 @@ pub(crate) fn list(
     Ok(entries)
 }
 
-fn from_row(row: &Row<'_>) -> Result<AuditEntry> {
+pub(crate) fn from_row(row: &Row<'_>) -> Result<AuditEntry> {
     let text = |column| row.get::<_, Option<String>>(column);
     let ip = text(7)?.map(|ip| ip.parse::<IpAddr>()).transpose().map_err(Failure::corrupt)?;
     let room = text(9)?.map(RoomId::new).transpose().map_err(Failure::corrupt)?;

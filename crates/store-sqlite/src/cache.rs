@@ -78,6 +78,8 @@ pub(crate) struct Touched {
     pub(crate) keys: bool,
     /// Inboxes, nobody knows which.
     pub(crate) inboxes: bool,
+    /// Users of whom nothing is left.
+    pub(crate) users: Vec<UserId>,
 }
 
 impl Cache {
@@ -108,8 +110,12 @@ impl Cache {
         }
     }
 
-    pub(crate) fn learn_seen(&self, user: &UserId) {
-        self.shard(user).of(user).seen = true;
+    /// Notes that there was a row after `ticket` was taken.
+    pub(crate) fn learn_seen(&self, user: &UserId, ticket: Ticket) {
+        let mut shard = self.shard(user);
+        if shard.generation == ticket.0 {
+            shard.of(user).seen = true;
+        }
     }
 
     pub(crate) fn is_seen(&self, user: &UserId) -> bool {
@@ -145,6 +151,11 @@ impl Cache {
                 shard.generation += 1;
                 shard.users.values_mut().for_each(Known::forget);
             }
+        }
+        for user in &touched.users {
+            let mut shard = self.shard(user);
+            shard.generation += 1;
+            shard.users.remove(user);
         }
         if touched.keys {
             let mut keys = lock(&self.keys);
@@ -217,7 +228,7 @@ mod tests {
         assert!(cache.opening(&alice, &OpenFrom::Since(Rev(5))).is_none());
         cache.learn(&alice, cache.ticket(&alice), state(6, 0));
         assert!(cache.opening(&alice, &OpenFrom::Newest).is_some());
-        cache.forget_touched(&Touched { inboxes: true, keys: false });
+        cache.forget_touched(&Touched { inboxes: true, ..Touched::default() });
         assert!(cache.opening(&alice, &OpenFrom::Newest).is_none());
     }
 
@@ -235,7 +246,7 @@ mod tests {
     fn it_is_bounded() {
         let cache = Cache::new();
         for n in 0..SHARDS * MAX_USERS * 2 {
-            cache.learn_seen(&user(n));
+            cache.learn_seen(&user(n), cache.ticket(&user(n)));
         }
         assert!(cache.shards.iter().all(|shard| lock(shard).users.len() <= MAX_USERS));
         assert!(cache.is_seen(&user(SHARDS * MAX_USERS * 2 - 1)));

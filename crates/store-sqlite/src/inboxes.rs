@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use tidings_core::{
+    erasure,
     ids::{Rev, UserId},
     inbox::{ChangeKind, InboxChange, InboxState},
     time::Timestamp,
@@ -28,15 +29,17 @@ const BY_NUMBER: &str = concat!("SELECT ", columns!(), " FROM inboxes WHERE numb
 const SAVE: &str = "UPDATE inboxes SET last_rev = ?2, unread = ?3, read_up_to = ?4, floor = ?5,
     floor_at = ?6, read_all_rev = ?7, read_all_at = ?8, changed_at = ?9 WHERE number = ?1";
 
-/// Makes the inbox if there is none, and takes the next value of its counter for one more
-/// unread item.
-const ADD_ONE: &str = "INSERT INTO inboxes (user_id, last_rev, unread, changed_at)
-    VALUES (?1, 1, 1, ?2)
-    ON CONFLICT (user_id) DO UPDATE SET
-        last_rev = last_rev + 1,
-        unread = unread + 1,
-        changed_at = max(changed_at, excluded.changed_at)
+/// Takes the next value of the counter for one more unread item.
+const ADD_ONE: &str = "UPDATE inboxes
+    SET last_rev = last_rev + 1, unread = unread + 1, changed_at = max(changed_at, ?2)
+    WHERE user_id = ?1
     RETURNING number, last_rev, unread, changed_at";
+/// Makes an inbox. That of a user who was erased begins above what was: a client from then finds
+/// itself below the floor.
+const MAKE: &str = "INSERT INTO inboxes (user_id, last_rev, floor, floor_at, changed_at)
+    SELECT ?1, coalesce(max(last_rev) + 1, 0), coalesce(max(last_rev) + 1, 0),
+        coalesce(max(requested_at), 0), coalesce(max(requested_at), 0)
+    FROM erasures WHERE subject = ?2";
 
 const NUMBER: &str = "SELECT number FROM inboxes WHERE user_id = ?1";
 
@@ -130,16 +133,23 @@ pub(crate) struct Place {
 
 /// Takes the next value of the user's counter for one item added.
 pub(crate) fn make_place(tx: &Tx<'_>, user: &UserId, now: Timestamp) -> Result<Place> {
-    let place =
-        tx.conn.prepare_cached(ADD_ONE)?.query_row((user.as_str(), now.as_millis()), |row| {
+    let mut add_one = tx.conn.prepare_cached(ADD_ONE)?;
+    let mut add = || {
+        add_one.query_row((user.as_str(), now.as_millis()), |row| {
             Ok(Place {
                 inbox: row.get(0)?,
                 seq: to_rev(row.get(1)?),
                 unread: to_count(row.get(2)?),
                 changed_at: to_time(row.get(3)?),
             })
-        })?;
-    Ok(place)
+        })
+    };
+    if let Some(place) = add().optional()? {
+        return Ok(place);
+    }
+    let subject = erasure::subject(user);
+    tx.conn.prepare_cached(MAKE)?.execute((user.as_str(), subject.as_slice()))?;
+    Ok(add()?)
 }
 
 pub(crate) fn number_of(conn: &Connection, user: &UserId) -> Result<Option<i64>> {

@@ -7,7 +7,7 @@ use tidings_core::{
 };
 
 use crate::{
-    failure::Result,
+    failure::{Failure, Result},
     rows::{from_limit, to_count, to_user},
     writer::Tx,
 };
@@ -20,6 +20,9 @@ const IS_MEMBER: &str = "SELECT EXISTS (
     SELECT 1 FROM memberships WHERE room_id = ?1 AND user_id = ?2)";
 const LIST: &str = "SELECT user_id FROM memberships
     WHERE room_id = ?1 AND user_id > ?2 ORDER BY user_id LIMIT ?3";
+
+pub(crate) const ROOMS: &str = "SELECT room_id FROM memberships
+    WHERE user_id = ?1 AND room_id > ?2 ORDER BY room_id LIMIT ?3";
 
 /// All or none: counts before it adds, in the one transaction of the writer.
 pub(crate) fn add(tx: &Tx<'_>, room: &RoomId, users: &[UserId], most: usize) -> Result<NewMembers> {
@@ -83,4 +86,20 @@ pub(crate) fn of_room(
         users.push(to_user(&row.get::<_, String>(0)?)?);
     }
     Ok(users)
+}
+
+pub(crate) fn rooms_of(
+    conn: &Connection,
+    user: &UserId,
+    after: Option<&RoomId>,
+    limit: usize,
+) -> Result<Vec<RoomId>> {
+    let mut statement = conn.prepare_cached(ROOMS)?;
+    let after = after.map_or("", RoomId::as_str);
+    let mut rows = statement.query((user.as_str(), after, from_limit(limit)))?;
+    let mut rooms = Vec::new();
+    while let Some(row) = rows.next()? {
+        rooms.push(RoomId::new(row.get::<_, String>(0)?).map_err(Failure::corrupt)?);
+    }
+    Ok(rooms)
 }

@@ -18,8 +18,8 @@ use crate::{
     writer::Tx,
 };
 
-const INSERT: &str = "INSERT INTO messages (id, sent_at, expires_at, recipients, body)
-    VALUES (?1, ?2, ?3, ?4, ?5)";
+const INSERT: &str = "INSERT INTO messages (id, sent_at, expires_at, recipients, body, actor_id)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 pub(crate) const KNOWN: &str =
     "SELECT m.recipients, EXISTS (SELECT 1 FROM announcements a WHERE a.id = m.id)
     FROM messages m WHERE m.id = ?1";
@@ -79,6 +79,7 @@ pub(crate) fn insert(
         message.expires_at.map(Timestamp::as_millis),
         from_count(recipients),
         body,
+        message.actor_id.as_ref().map(UserId::as_str),
     ))?;
     Ok(Stored { number: tx.conn.last_insert_rowid(), message: Arc::new(message) })
 }

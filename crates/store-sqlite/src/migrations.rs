@@ -84,6 +84,12 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0005_connections.up.sql"),
         down: include_str!("../migrations/0005_connections.down.sql"),
     },
+    Migration {
+        version: 6,
+        name: "erasures",
+        up: include_str!("../migrations/0006_erasures.up.sql"),
+        down: include_str!("../migrations/0006_erasures.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -1,18 +1,20 @@
 //! The ports of the domain, each method tied to the module of its noun.
 
+mod connections;
+mod erasures;
+
 use async_trait::async_trait;
 use tidings_core::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
     audit::{AuditEntry, AuditFilter, AuditId},
-    connection::{Connection, ConnectionFilter, ConnectionId, ConnectionNote, Lost},
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
-    inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
+    inbox::{Device, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
     ports::{
-        Accept, AcceptOutcome, Announcements, ApiKeys, AuditLog, Connections, Inboxes, Maintenance,
-        Memberships, NewMembers, PruneBefore, Retracted, Revocations, StoreError, Users,
+        Accept, AcceptOutcome, Announcements, ApiKeys, AuditLog, Inboxes, Maintenance, Memberships,
+        NewMembers, PruneBefore, Retracted, Revocations, StoreError, Users,
     },
     revocation::Revocation,
     time::Timestamp,
@@ -20,9 +22,9 @@ use tidings_core::{
 };
 
 use crate::{
-    SqliteStore, accept, acknowledge, announcements, api_keys, audit, change, connections,
-    idempotency, inboxes, maintenance, memberships, messages, open, page, prune, retraction,
-    rev_at, revocations, sync, users, writer::Weight,
+    SqliteStore, accept, acknowledge, announcements, api_keys, audit, change, idempotency, inboxes,
+    maintenance, memberships, messages, open, page, prune, retraction, rev_at, revocations, sync,
+    users, writer::Weight,
 };
 
 /// The weight of a write that touches up to `rows` rows and carries next to nothing.
@@ -79,6 +81,11 @@ impl Inboxes for SqliteStore {
     async fn state(&self, user: &UserId) -> Result<InboxState, StoreError> {
         let user = user.clone();
         self.read(move |conn| inboxes::state(conn, &user)).await
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        let user = user.clone();
+        self.read(move |conn| acknowledge::devices(conn, &user)).await
     }
 
     async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError> {
@@ -181,12 +188,12 @@ impl Users for SqliteStore {
         if self.cache().is_seen(id) {
             return Ok(());
         }
-        let user = id.clone();
+        let (user, ticket) = (id.clone(), self.cache().ticket(id));
         if !self.read(move |conn| users::is_known(conn, &user)).await? {
             let user = id.clone();
             self.write(rows(1), move |tx| users::see(tx, &user, now)).await?;
         }
-        self.cache().learn_seen(id);
+        self.cache().learn_seen(id, ticket);
         Ok(())
     }
 
@@ -265,6 +272,16 @@ impl Memberships for SqliteStore {
         self.read(move |conn| memberships::of_user(conn, &user, &rooms)).await
     }
 
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        let (user, after) = (user.clone(), after.cloned());
+        self.read(move |conn| memberships::rooms_of(conn, &user, after.as_ref(), limit)).await
+    }
+
     async fn members(
         &self,
         room: &RoomId,
@@ -319,50 +336,6 @@ impl Revocations for SqliteStore {
 
     async fn purge_revocations(&self, now: Timestamp, limit: usize) -> Result<u64, StoreError> {
         self.write(rows(limit), move |tx| revocations::purge(tx, now, limit)).await
-    }
-}
-
-#[async_trait]
-impl Connections for SqliteStore {
-    async fn note_connections(&self, notes: Vec<ConnectionNote>) -> Result<(), StoreError> {
-        // About as large as a connection ever gets.
-        let weight = Weight { rows: notes.len(), bytes: notes.len() * 1_024 };
-        self.write(weight, move |tx| connections::note(tx, &notes)).await
-    }
-
-    async fn heartbeat(&self, node: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let node = node.to_owned();
-        self.write(rows(1), move |tx| connections::heartbeat(tx, &node, now)).await
-    }
-
-    async fn connection(&self, id: ConnectionId) -> Result<Option<Connection>, StoreError> {
-        self.read(move |conn| connections::find(conn, id)).await
-    }
-
-    async fn connections(
-        &self,
-        filter: ConnectionFilter,
-        before: Option<ConnectionId>,
-        limit: usize,
-    ) -> Result<Vec<Connection>, StoreError> {
-        self.read(move |conn| connections::list(conn, &filter, before, limit)).await
-    }
-
-    async fn close_lost(&self, lost: Lost, limit: usize) -> Result<u64, StoreError> {
-        self.write(rows(limit), move |tx| connections::close_lost(tx, &lost, limit)).await
-    }
-
-    async fn ended_connections(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<Connection>, StoreError> {
-        self.read(move |conn| connections::ended(conn, before, limit)).await
-    }
-
-    async fn remove_connections(&self, ids: &[ConnectionId]) -> Result<(), StoreError> {
-        let ids = ids.to_vec();
-        self.write(rows(ids.len()), move |tx| connections::remove(tx, &ids)).await
     }
 }
 

@@ -69,6 +69,7 @@ pub const TABLES: &[Table] = &[
             int("recipients"),
             text("entity_type"),
             text("entity_id"),
+            text("actor_id"),
             text("body"),
         ],
     ),
@@ -172,4 +173,17 @@ pub const TABLES: &[Table] = &[
         ],
     ),
     table("nodes", &[text("id"), int("seen_at")]),
+    table(
+        "erasures",
+        &[
+            id("id"),
+            bytes("subject"),
+            text("user_id"),
+            int("inbox"),
+            int("last_rev"),
+            int("requested_at"),
+            int("settles_at"),
+            int("finished_at"),
+        ],
+    ),
 ];

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{NotificationId, Rev, UserId},
+    ids::{DeviceId, NotificationId, Rev, UserId},
     notification::{Item, Message, Notification},
     time::Timestamp,
 };
@@ -100,6 +100,16 @@ pub enum ChangeKind {
     },
 }
 
+/// A device as its user's inbox knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    pub id: DeviceId,
+    /// Where its acknowledgements got to.
+    pub cursor: Rev,
+    /// When they last got further.
+    pub used_at: Timestamp,
+}
+
 /// Which notifications to list. Newest first, by `seq`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageQuery {
@@ -150,7 +160,7 @@ pub enum OpenFrom {
     /// It holds everything up to this rev.
     Since(Rev),
     /// The device's stored cursor; a new device is served as [`OpenFrom::Newest`].
-    Device(crate::ids::DeviceId),
+    Device(DeviceId),
     /// The newest unread.
     Newest,
 }

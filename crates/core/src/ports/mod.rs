@@ -4,11 +4,13 @@
 mod bus;
 mod clock;
 mod connections;
+mod erasures;
 mod store;
 
 pub use bus::{Bus, BusError, BusSink};
 pub use clock::Clock;
 pub use connections::Connections;
+pub use erasures::Erasures;
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,
     Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Revocations, Store, StoreError,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::Connections;
+use super::{Connections, Erasures};
 use crate::{
     announcement::{Announcement, Progress},
     api_key::ApiKey,
@@ -13,7 +13,8 @@ use crate::{
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, RoomId, UserId},
     inbox::{
-        InboxChange, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync,
+        Device, InboxChange, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery,
+        Sync,
     },
     notification::{NewMessage, Notification},
     revocation::Revocation,
@@ -121,6 +122,9 @@ pub trait Inboxes {
     ) -> Result<(), StoreError>;
 
     async fn state(&self, user: &UserId) -> Result<InboxState, StoreError>;
+
+    /// The devices that acknowledged something and are not forgotten, by id.
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError>;
 
     /// The counters of many users in one query, for those who may have missed something.
     async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError>;
@@ -255,6 +259,14 @@ pub trait Memberships {
     async fn memberships(&self, user: &UserId, rooms: &[RoomId])
     -> Result<Vec<RoomId>, StoreError>;
 
+    /// All rooms that the user is a member of, by id, after `after`.
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError>;
+
     /// Members by id, after `after`.
     async fn members(
         &self,
@@ -346,6 +358,7 @@ pub trait Store:
     + AuditLog
     + Revocations
     + Connections
+    + Erasures
     + Maintenance
     + Send
     + std::marker::Sync
@@ -362,6 +375,7 @@ impl<T> Store for T where
         + AuditLog
         + Revocations
         + Connections
+        + Erasures
         + Maintenance
         + Send
         + std::marker::Sync

@@ -67,7 +67,7 @@ pub(super) struct Entry {
 /// Who did it.
 #[derive(Serialize, ToSchema)]
 pub(super) struct EntryActor {
-    /// user, api_key, anonymous, operator or system.
+    /// user, api_key, anonymous, operator, system or erased.
     kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,

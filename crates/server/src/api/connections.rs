@@ -170,7 +170,7 @@ pub(super) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn entry(connection: Connection, token: Option<TokenHash>) -> ConnectionEntry {
+pub(super) fn entry(connection: Connection, token: Option<TokenHash>) -> ConnectionEntry {
     ConnectionEntry {
         id: connection.id.0,
         user_id: connection.user.to_string(),

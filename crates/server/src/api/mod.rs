@@ -6,6 +6,8 @@ mod audit;
 mod caller;
 mod connections;
 pub mod door;
+mod erasures;
+mod export;
 mod extract;
 mod health;
 mod in_flight;
@@ -50,7 +52,9 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(notifications::change::change_patch, notifications::change::change_put))
         .routes(routes!(announcements::one))
         .routes(routes!(audit::list))
-        .routes(routes!(users::put))
+        .routes(routes!(users::put, erasures::begin))
+        .routes(routes!(erasures::one))
+        .routes(routes!(export::export))
         .routes(routes!(tokens::issue))
         .routes(routes!(revocations::user))
         .routes(routes!(revocations::token))

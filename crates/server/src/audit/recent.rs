@@ -101,7 +101,9 @@ impl Recent {
 fn who(happening: &Happening) -> Who {
     let ip = match &happening.actor {
         Actor::User(_) | Actor::ApiKey(_) => None,
-        Actor::Anonymous | Actor::Operator | Actor::System => happening.ip.map(subscriber),
+        Actor::Anonymous | Actor::Operator | Actor::System | Actor::Erased => {
+            happening.ip.map(subscriber)
+        }
     };
     (happening.event.clone(), happening.actor.clone(), ip)
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod backup;
 mod bench;
 mod config;
 mod keys;
@@ -50,6 +51,8 @@ enum Command {
     Token(token::Token),
     /// Send a notification
     Notify(notify::Notify),
+    /// Copy the SQLite database, also while the server runs
+    Backup(backup::Backup),
     /// Bring the database to another version
     Migrate(migrate::Command),
     /// Move what is stored to another database
@@ -70,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => command.run(&cli.global),
         Command::Token(token) => token.run(&cli.global),
         Command::Notify(notify) => notify.run(&cli.global),
+        Command::Backup(backup) => backup.run(&cli.global),
         Command::Migrate(command) => command.run(&cli.global),
         Command::Store(command) => command.run(&cli.global),
         Command::Bench(bench) => bench.run(),

@@ -40,6 +40,10 @@ pub fn check(config: &Config) -> Vec<String> {
         "retention.interval: must be at least 10ms",
     );
     need(
+        config.retention.erasure_settle <= Duration::from_secs(24 * 3600),
+        "retention.erasure_settle: must be at most 24h",
+    );
+    need(
         config.lifecycle.announcement_pause >= Duration::from_millis(1),
         "lifecycle.announcement_pause: must be at least 1ms",
     );

@@ -330,6 +330,9 @@ pub struct Retention {
     /// Connections that have ended.
     #[serde(with = "duration")]
     pub connections: Duration,
+    /// How long what is said of a user who is erased may still be on its way into the store.
+    #[serde(with = "duration")]
+    pub erasure_settle: Duration,
     /// Pause between two rounds of upkeep.
     #[serde(with = "duration")]
     pub interval: Duration,
@@ -345,6 +348,7 @@ impl Default for Retention {
             announcements: DAY.saturating_mul(30),
             audit: DAY.saturating_mul(90),
             connections: DAY.saturating_mul(30),
+            erasure_settle: Duration::from_secs(10),
             interval: Duration::from_secs(60),
         }
     }

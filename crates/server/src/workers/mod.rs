@@ -7,6 +7,7 @@ mod audit;
 mod certificate;
 mod connection_archive;
 mod connections;
+mod erasures;
 mod expiry;
 mod gaps;
 mod outbox;
@@ -53,6 +54,7 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     every_or_when(&mut loops, state, pause, |state| Some(&state.announced), announcements::tick);
     every(&mut loops, state, Duration::from_secs(1), retractions::tick);
     every(&mut loops, state, Duration::from_secs(1), expiry::tick);
+    every_or_when(&mut loops, state, erasures::PAUSE, |s| Some(&s.erasing), erasures::tick);
     every(&mut loops, state, Duration::from_secs(1), sessions::tick);
     every(&mut loops, state, upkeep, retention::tick);
     every(&mut loops, state, api_keys::PAUSE, api_keys::tick);

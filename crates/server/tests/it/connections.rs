@@ -267,9 +267,11 @@ fn archived(directory: &Path) -> Vec<Value> {
     while let Some(folder) = folders.pop() {
         for file in std::fs::read_dir(folder).into_iter().flatten() {
             let path = file.unwrap().path();
-            match path.extension() {
+            // What is being written has another name until it is whole.
+            match path.extension().and_then(|extension| extension.to_str()) {
                 None => folders.push(path),
-                Some(_) => lines.extend(unpacked(&std::fs::read(path).unwrap())),
+                Some("zst") => lines.extend(unpacked(&std::fs::read(path).unwrap())),
+                Some(_) => {}
             }
         }
     }

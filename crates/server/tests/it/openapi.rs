@@ -292,6 +292,14 @@ async fn answers_are_as_described() {
     let body = Some(json!({ "jti": "j", "exp": 9_999_999_999_u64 }));
     check.check(&api, token, "/tokens/revoke", body).await.json(200);
     check.check(&api, token, "/tokens/revoke", Some(json!({}))).await;
+    let export = "get /users/{id}/export";
+    check.check(&alice, export, "/users/alice/export", None).await.json(200);
+    check.check(&alice, export, "/users/bob/export", None).await.problem(403, "FORBIDDEN");
+    let begun = check.check(&api, "delete /users/{id}", "/users/carol", None).await.json(202);
+    check.check(&api, "delete /users/{id}", "/users/c%20c", None).await;
+    let path = format!("/erasures/{}", begun["id"].as_str().unwrap());
+    check.check(&api, "get /erasures/{id}", &path, None).await.json(200);
+    check.check(&api, "get /erasures/{id}", "/erasures/x", None).await;
     // Each kind of entry: with a room, a target, a user, details.
     let log = check.check(&api, "get /audit", "/audit?limit=100", None).await.json(200);
     assert!(log["entries"].as_array().is_some_and(|entries| entries.len() > 3), "{log}");

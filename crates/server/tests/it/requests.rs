@@ -69,7 +69,7 @@ async fn where_there_is_nothing_the_answer_is_a_problem() {
         ("PATCH", "/notifications"),
         ("POST", "/notifications/unread-count"),
         ("GET", "/notifications/read-all/x/y"),
-        ("DELETE", "/users/alice"),
+        ("PATCH", "/users/alice"),
         ("GET", "/tokens"),
         ("POST", "/health"),
     ] {

@@ -20,9 +20,9 @@ use crate::{
 
 /// By id: who inserts a message that another transaction is just inserting waits for it.
 pub(crate) const MESSAGES: &str = "INSERT INTO messages
-        (id, sent_at, expires_at, recipients, entity_type, entity_id, body)
+        (id, sent_at, expires_at, recipients, actor_id, entity_type, entity_id, body)
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
-        $6::text[], $7::text[]) w (id) ORDER BY w.id";
+        $6::text[], $7::text[], $8::text[]) w (id) ORDER BY w.id";
 pub(crate) const ITEMS: &str = "INSERT INTO inbox_items
         (message_id, inbox, seq, rev, changed_at, kind, tenant)
     SELECT w.id, w.inbox, w.seq, w.seq, w.at, w.kind, w.tenant
@@ -55,6 +55,7 @@ pub(crate) struct Messages {
     sent_at: Vec<i64>,
     expires_at: Vec<Option<i64>>,
     recipients: Vec<i64>,
+    actor_ids: Vec<Option<String>>,
     entity_types: Vec<Option<String>>,
     entity_ids: Vec<Option<String>>,
     bodies: Vec<String>,
@@ -72,6 +73,7 @@ impl Messages {
         self.sent_at.push(sent_at.as_millis());
         self.expires_at.push(to_millis(message.expires_at));
         self.recipients.push(from_count(recipients));
+        self.actor_ids.push(message.actor_id.as_ref().map(ToString::to_string));
         self.entity_types.push(message.entity_type.clone());
         self.entity_ids.push(message.entity_id.as_ref().map(ToString::to_string));
         self.bodies.push(body);
@@ -87,6 +89,7 @@ impl Messages {
                 &self.sent_at,
                 &self.expires_at,
                 &self.recipients,
+                &self.actor_ids,
                 &self.entity_types,
                 &self.entity_ids,
                 &self.bodies,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tidings_core::{
     idempotency::IdempotencyClaim,
     ids::{DeviceId, NotificationId, Rev, UserId},
-    inbox::{InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
+    inbox::{Device, InboxOp, InboxState, OpOutcome, OpenFrom, Opening, Page, PageQuery, Sync},
     notification::Notification,
     ports::{Accept, AcceptOutcome, Inboxes, StoreError},
     time::Timestamp,
@@ -92,6 +92,14 @@ impl Inboxes for PostgresStore {
     async fn state(&self, user: &UserId) -> Result<InboxState, StoreError> {
         self.retry(Always, || async move { inboxes::state(&self.reader().await?, user).await })
             .await
+    }
+
+    async fn devices(&self, user: &UserId) -> Result<Vec<Device>, StoreError> {
+        self.retry(
+            Always,
+            || async move { acknowledge::devices(&self.reader().await?, user).await },
+        )
+        .await
     }
 
     async fn states(&self, users: &[UserId]) -> Result<Vec<(UserId, InboxState)>, StoreError> {

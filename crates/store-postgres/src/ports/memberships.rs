@@ -45,6 +45,18 @@ impl Memberships for PostgresStore {
         .await
     }
 
+    async fn rooms_of(
+        &self,
+        user: &UserId,
+        after: Option<&RoomId>,
+        limit: usize,
+    ) -> Result<Vec<RoomId>, StoreError> {
+        self.retry(Always, || async move {
+            memberships::rooms_of(&self.reader().await?, user, after, limit).await
+        })
+        .await
+    }
+
     async fn members(
         &self,
         room: &RoomId,

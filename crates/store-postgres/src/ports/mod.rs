@@ -7,6 +7,7 @@ mod announcements;
 mod api_keys;
 mod audit;
 mod connections;
+mod erasures;
 mod inboxes;
 mod maintenance;
 mod memberships;

@@ -6,8 +6,8 @@ use tokio_postgres::{Client, types::Type};
 
 use super::Bench;
 use crate::{
-    acknowledge, announcements, audience, books, change, dedupe, idempotency, inboxes, lane,
-    maintenance, messages, open, page, prune, removal, retraction, rev_at, snapshot, sync,
+    acknowledge, announcements, audience, books, change, dedupe, erasures, idempotency, inboxes,
+    lane, maintenance, messages, open, page, prune, removal, retraction, rev_at, snapshot, sync,
     watermark,
 };
 
@@ -20,8 +20,13 @@ const FILL: &str = "
         (lpad(to_hex((extract(epoch FROM make_timestamptz(2026, 1 + n / 50001, 1, 0, 0, 0, 'UTC'))
             * 1000)::bigint + n), 12, '0') || '-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid AS id
         FROM (SELECT generate_series(1, 200000)) g (n);
-    INSERT INTO messages (id, sent_at, expires_at, retracted_at, recipients, entity_type, entity_id, body)
-        SELECT id, n, nullif(n % 10, 0) * n, CASE WHEN n % 100 = 0 THEN n END, 1, 'post', 'post-' || n, '{}' FROM fill;
+    INSERT INTO messages (id, sent_at, expires_at, retracted_at, recipients, entity_type, entity_id, actor_id, body)
+        SELECT id, n, nullif(n % 10, 0) * n, CASE WHEN n % 100 = 0 THEN n END, 1, 'post', 'post-' || n, 'user-' || n % 999, '{}' FROM fill;
+    INSERT INTO memberships SELECT 'room-' || n % 100, 'user-' || n / 100 FROM fill WHERE n % 4 = 0 ON CONFLICT DO NOTHING;
+    INSERT INTO audit_log (id, at, count, last_at, event, actor_kind, actor_id, user_id, detail)
+        SELECT id, n, 1, n, 'x', CASE WHEN n % 8 = 0 THEN 'user' ELSE 'api_key' END, 'user-' || n % 999, 'user-' || n % 999, '{}' FROM fill WHERE n % 4 = 0;
+    INSERT INTO websocket_connections (id, user_id, socket_id, node_id, client, ip, connected_at, token_hash, token_ends_at)
+        SELECT id, 'user-' || n % 999, n, 'a', 'sse', '::1', n, '', 1 FROM fill WHERE n % 4 = 0;
     INSERT INTO inbox_items (message_id, inbox, seq, rev, changed_at, read_at, archived_at, kind)
         SELECT id, CASE WHEN n % 5 = 0 THEN 1 ELSE 2 + n % 4999 END, n, n, n,
             nullif(n % 2, 0), nullif(n % 3, 0), 'like' FROM fill;
@@ -31,7 +36,7 @@ const FILL: &str = "
     INSERT INTO idempotency SELECT 'app', 'key-' || n, '\\x00', '[]', '', n FROM fill WHERE n % 4 = 0;
     INSERT INTO announcements (id, state, to_all, last, total, created_at, run_at, finished_at)
         SELECT id, 'done', false, 1, 1, n, n, nullif(n % 200, 0) FROM fill WHERE n % 20 = 0;
-    INSERT INTO announcement_recipients SELECT 1 + n % 9999, n, 'user-1' FROM fill WHERE n % 4 = 0;
+    INSERT INTO announcement_recipients SELECT 1 + n % 9999, n, 'user-' || n % 999 FROM fill WHERE n % 4 = 0;
     DROP TABLE fill;
     ANALYZE";
 
@@ -132,6 +137,14 @@ const BATCHES: &[(&str, &str, &str)] = &[
     ("unheld", messages::DELETE_UNHELD, "inbox_items_pkey"),
     ("old tombstones", prune::OLDEST_TOMBSTONES, "tombstones_age"),
     ("old keys", prune::IDEMPOTENCY, "idempotency_age"),
+    ("erased lists", erasures::steps::LISTED, "announcement_recipients_user"),
+    ("erased items", erasures::steps::ITEMS, "inbox_items_"),
+    ("erased tombstones", erasures::steps::TOMBSTONES, "tombstones_pkey"),
+    ("erased actor", erasures::steps::ACTED, "messages_actor"),
+    ("erased members", erasures::steps::MEMBERSHIPS, "memberships_"),
+    ("erased connections", erasures::steps::CONNECTIONS, "websocket_connections_"),
+    ("erased entries about", erasures::steps::AUDIT_ABOUT, "audit_log_user"),
+    ("erased entries by", erasures::steps::AUDIT_BY, "audit_log_actor"),
     ("old dedupe keys", prune::DEDUPE, "dedupe_age"),
 ];
 

@@ -50,6 +50,7 @@ const WALKS: &[Walk] = &[
     by("revocations", &["kind", "subject"]),
     by("websocket_connections", &["id"]),
     by("nodes", &["id"]),
+    by("erasures", &["id"]),
 ];
 
 pub(super) fn walk(table: &Table) -> Result<&'static Walk> {

@@ -9,8 +9,8 @@ use tidings_core::{
 
 use super::Bench;
 use crate::{
-    acknowledge, announcements, audience, audit, change, connections, dedupe, inboxes, maintenance,
-    messages, open, page, prune, removal, retraction, revocations, sync, watermark,
+    acknowledge, announcements, audience, audit, change, connections, dedupe, erasures, inboxes,
+    maintenance, messages, open, page, prune, removal, retraction, revocations, sync, watermark,
 };
 
 const FILL: &str = "
@@ -70,6 +70,27 @@ fn check_upkeep(conn: &Connection) {
     for (name, query, walk) in [
         ("expired", maintenance::EXPIRED, "INDEX messages_expiry (expires_at"),
         ("old", maintenance::OLD, "INDEX messages_sent (sent_at<?)"),
+        ("erasures due", erasures::DUE, "INDEX erasures_due"),
+        ("erased lists", erasures::steps::LISTED, "INDEX announcement_recipients_user (user_id=?)"),
+        ("erased items", erasures::steps::ITEMS, "(inbox=?)"),
+        ("erased tombstones", erasures::steps::TOMBSTONES, "PRIMARY KEY (inbox=?)"),
+        ("erased actor", erasures::steps::ACTED, "INDEX messages_actor (actor_id=? AND id<?)"),
+        ("erased members", erasures::steps::MEMBERSHIPS, "INDEX memberships_user (user_id=?)"),
+        (
+            "erased connections",
+            erasures::steps::CONNECTIONS,
+            "INDEX websocket_connections_user (user_id=? AND id<?)",
+        ),
+        (
+            "erased entries",
+            erasures::steps::AUDIT_ABOUT,
+            "INDEX audit_log_user (user_id=? AND id<?)",
+        ),
+        (
+            "erased entries",
+            erasures::steps::AUDIT_BY,
+            "INDEX audit_log_actor (actor_id=? AND id<?)",
+        ),
         ("due", announcements::DUE, "INDEX announcements_due (run_at<?)"),
         ("retracted", retraction::DUE, "INDEX messages_retracted"),
         ("floors", prune::HIGHEST, "INDEX tombstones_age (deleted_at<?)"),
@@ -109,6 +130,7 @@ fn check_upkeep(conn: &Connection) {
             "pruned",
             "asked VIRTUAL TABLE",
             "USING INDEX messages_retracted",
+            "USING INDEX erasures_due",
             // As many rows as there are nodes.
             "SCAN n",
         ];

@@ -85,3 +85,18 @@ pub async fn the_21st_device_replaces_the_least_recently_used(harness: &dyn Stor
     assert_eq!(w.goes_on_at(&w.alice, "device-2").await, [2, 3]);
     assert!(w.goes_on_at(&w.alice, "new").await.is_empty());
 }
+
+pub async fn the_devices_of_a_user_are_listed(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    assert!(w.store.devices(&w.alice).await.unwrap().is_empty());
+    for to in [w.alice.clone(), w.bob.clone()] {
+        w.send_many(&to, 3).await;
+    }
+    w.acknowledge(&w.alice, Some("phone"), 2).await;
+    w.acknowledge(&w.alice, Some("laptop"), 3).await;
+    w.acknowledge(&w.bob, Some("tablet"), 1).await;
+    let devices = w.store.devices(&w.alice).await.unwrap();
+    let told: Vec<_> = devices.iter().map(|d| (d.id.as_str(), d.cursor.0)).collect();
+    assert_eq!(told, [("laptop", 3), ("phone", 2)]);
+    assert!(devices[0].used_at > devices[1].used_at);
+}

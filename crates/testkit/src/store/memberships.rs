@@ -73,3 +73,17 @@ pub async fn the_rooms_of_a_user_among_others(harness: &dyn StoreHarness) {
     let bo = UserId::new("bo").unwrap();
     assert!(w.store.memberships(&bo, &rooms).await.unwrap().is_empty());
 }
+
+pub async fn all_rooms_of_a_user_by_id(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    let rooms = ["a:1", "b:1", "c:1"].map(room);
+    for room in rooms.iter().rev() {
+        w.store.add_members(room, &users(["ana", "bo"]), 10).await.unwrap();
+    }
+    w.store.add_members(&room("b:2"), &users(["bo"]), 10).await.unwrap();
+    let ana = user("ana");
+    assert_eq!(w.store.rooms_of(&ana, None, 10).await.unwrap(), rooms);
+    assert_eq!(w.store.rooms_of(&ana, None, 2).await.unwrap(), rooms[..2]);
+    assert_eq!(w.store.rooms_of(&ana, Some(&rooms[1]), 2).await.unwrap(), rooms[2..]);
+    assert!(w.store.rooms_of(&user("cem"), None, 10).await.unwrap().is_empty());
+}

@@ -16,6 +16,7 @@ pub mod concurrency;
 pub mod connections;
 pub mod counters;
 pub mod dedupe;
+pub mod erasures;
 mod follower;
 pub mod idempotency;
 pub mod ledger;
@@ -129,6 +130,7 @@ macro_rules! store_conformance {
                 a_room_takes_no_more_than_its_size,
                 who_is_removed_is_named_and_gone,
                 the_rooms_of_a_user_among_others,
+                all_rooms_of_a_user_by_id,
             }
             open {
                 the_newest_unread_oldest_first,
@@ -142,6 +144,7 @@ macro_rules! store_conformance {
                 a_cursor_never_goes_back_nor_beyond_the_counter,
                 the_devices_of_two_users_are_apart,
                 the_21st_device_replaces_the_least_recently_used,
+                the_devices_of_a_user_are_listed,
             }
             counters {
                 states_of_many_users,
@@ -210,6 +213,16 @@ macro_rules! store_conformance {
                 a_node_that_was_taken_for_lost_says_so_again,
                 what_a_node_held_before_it_was_restarted_is_closed,
                 ended_ones_are_taken_away_the_first_to_end_first,
+            }
+            erasures {
+                nothing_of_a_user_is_left,
+                whoever_comes_back_begins_a_new_inbox,
+                an_erased_actor_is_nobody,
+                waiting_announcements_leave_the_user_out,
+                the_log_keeps_what_happened_and_not_who_it_was,
+                it_goes_on_in_batches_after_a_restart,
+                asked_for_again_it_is_the_same,
+                accepts_beside_an_erasure_find_an_inbox,
             }
             concurrency {
                 many_accepts_to_one_user_have_contiguous_revs,
