@@ -24,6 +24,8 @@ test("each of 10,000 notifications is accounted for", { timeout: 600_000 }, asyn
   let number = 0;
   let kills = 0;
   let killing = Promise.resolve();
+  // The next request is to be under way when the server is killed.
+  let killUnderWay = false;
 
   async function sender() {
     while (number < COUNT) {
@@ -34,9 +36,14 @@ test("each of 10,000 notifications is accounted for", { timeout: 600_000 }, asyn
     }
   }
 
-  /** By progress, and then at any moment: a request may be at any point of its road. */
+  /**
+   * By progress, and then by turns: at any moment, where most of what is under way may have been
+   * answered already, and right after the next request has begun.
+   */
   async function killSoon() {
     kills += 1;
+    killUnderWay = kills % 2 === 0;
+    if (killUnderWay) return;
     await pause(Math.random() * 20);
     await server.restart("SIGKILL");
   }
@@ -47,10 +54,15 @@ test("each of 10,000 notifications is accounted for", { timeout: 600_000 }, asyn
       await server.up;
       let answer;
       try {
-        answer = await server.request("POST", "notifications", {
+        const asked = server.request("POST", "notifications", {
           body: { to: user, type: "comment", message: `Comment ${mine}`, data: { mine } },
           headers: { "idempotency-key": key },
         });
+        if (killUnderWay) {
+          killUnderWay = false;
+          killing = server.restart("SIGKILL");
+        }
+        answer = await asked;
       } catch {
         // The connection broke: it may or may not have been accepted. Ask again.
         retried.unanswered += 1;
