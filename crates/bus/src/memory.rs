@@ -4,14 +4,15 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use parking_lot::{Mutex, RwLock};
 use tidings_core::{
-    ids::UserId,
+    ids::{NodeId, UserId},
     inbox::InboxChange,
-    ports::{Bus, BusError, BusSink},
+    ports::{Answers, Bus, BusError, BusHealth, BusSink},
     room::{Epoch, Histories, History, Past, Position, RoomEvent, RoomName, RoomSignal},
     signal::NodeSignal,
     time::Timestamp,
@@ -37,6 +38,7 @@ impl Default for MemoryBroker {
 }
 
 struct Node {
+    id: NodeId,
     users: Subscriptions<UserId>,
     rooms: Subscriptions<RoomName>,
     sink: Arc<dyn BusSink>,
@@ -76,9 +78,9 @@ pub struct MemoryBus {
 
 impl MemoryBroker {
     /// Adds a node; `sink` hears of the users and rooms that it subscribes to.
-    pub fn join(self: &Arc<Self>, sink: Arc<dyn BusSink>) -> MemoryBus {
-        let node =
-            Arc::new(Node { users: Subscriptions::new(), rooms: Subscriptions::new(), sink });
+    pub fn join(self: &Arc<Self>, id: NodeId, sink: Arc<dyn BusSink>) -> MemoryBus {
+        let (users, rooms) = (Subscriptions::new(), Subscriptions::new());
+        let node = Arc::new(Node { id, users, rooms, sink });
         self.nodes.write().push(Arc::clone(&node));
         MemoryBus { broker: Arc::clone(self), node }
     }
@@ -155,6 +157,30 @@ impl Bus for MemoryBus {
         Ok(())
     }
 
+    async fn publish_to_node(
+        &self,
+        node: &NodeId,
+        signal: &Arc<NodeSignal>,
+    ) -> Result<(), BusError> {
+        for node in self.broker.nodes.read().iter().filter(|other| other.id == *node) {
+            node.sink.receive_signal(Arc::clone(signal));
+        }
+        Ok(())
+    }
+
+    async fn ask_nodes(
+        &self,
+        signal: &Arc<NodeSignal>,
+        _patience: Duration,
+    ) -> Result<Answers, BusError> {
+        let mut answers = Answers::default();
+        for node in self.broker.nodes.read().iter() {
+            answers.concerned += node.sink.receive_signal(Arc::clone(signal));
+            answers.answered.push(node.id.clone());
+        }
+        Ok(answers)
+    }
+
     async fn room_past(
         &self,
         room: &RoomName,
@@ -163,6 +189,10 @@ impl Bus for MemoryBus {
         now: Timestamp,
     ) -> Result<Past, BusError> {
         Ok(self.broker.histories.lock().since(room, since, limits, now))
+    }
+
+    fn health(&self) -> BusHealth {
+        BusHealth { connected: true, lag: None }
     }
 }
 
@@ -192,9 +222,16 @@ mod tests {
             self.signals.lock().push(signal);
         }
 
-        fn receive_signal(&self, signal: Arc<NodeSignal>) {
+        fn receive_signal(&self, signal: Arc<NodeSignal>) -> u64 {
             self.to_all.lock().push(signal);
+            1
         }
+
+        fn missed(&self) {}
+    }
+
+    fn node(id: &str) -> NodeId {
+        NodeId::new(id).unwrap()
     }
 
     fn change(user: &UserId, rev: u64) -> Arc<InboxChange> {
@@ -216,8 +253,8 @@ mod tests {
     async fn nodes_hear_of_the_users_they_subscribe_to_and_in_order() {
         let broker = Arc::new(MemoryBroker::default());
         let (here, there) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
-        let bus = broker.join(here.clone());
-        let other = broker.join(there.clone());
+        let bus = broker.join(node("here"), here.clone());
+        let other = broker.join(node("there"), there.clone());
         let (alice, bob) = (UserId::new("alice").unwrap(), UserId::new("bob").unwrap());
         other.subscribe(&alice).await.unwrap();
         bus.publish(&[change(&alice, 1), change(&bob, 1), change(&alice, 2)]).await.unwrap();
@@ -231,7 +268,8 @@ mod tests {
     async fn every_node_hears_of_a_signal_without_a_subscription() {
         let broker = Arc::new(MemoryBroker::default());
         let (here, there) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
-        let (bus, _other) = (broker.join(here.clone()), broker.join(there.clone()));
+        let (bus, _other) =
+            (broker.join(node("here"), here.clone()), broker.join(node("there"), there.clone()));
         let revoked = Revoked::Jti { jti: "j".into() };
         let signal = NodeSignal::Revoked(Revocation { revoked, ends_at: Timestamp::EPOCH });
         bus.publish_to_nodes(&Arc::new(signal.clone())).await.unwrap();
@@ -244,8 +282,8 @@ mod tests {
     async fn nodes_hear_of_a_room_until_its_last_subscription_is_given_back() {
         let broker = Arc::new(MemoryBroker::default());
         let (here, there) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
-        let bus = broker.join(here.clone());
-        let other = broker.join(there.clone());
+        let bus = broker.join(node("here"), here.clone());
+        let other = broker.join(node("there"), there.clone());
         let (one, two) = (RoomName::parse("post:1").unwrap(), RoomName::parse("post:2").unwrap());
         other.subscribe_room(&one).await.unwrap();
         other.subscribe_room(&one).await.unwrap();

@@ -103,6 +103,10 @@ text_id!(
     EntityId
 );
 text_id!(
+    /// A node of the cluster: one running server.
+    NodeId
+);
+text_id!(
     /// A room: `kind:id`, for example `post:42`.
     RoomId
 );

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod auth;
 mod backlog;
 mod breaker;
+pub mod bus;
 pub mod certificate;
 pub mod cli;
 pub mod client_address;

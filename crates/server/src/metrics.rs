@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 use tidings_gateway::DisconnectReason;
 
-use crate::spool::metrics::SpoolMetrics;
+use crate::{bus::BusMetrics, spool::metrics::SpoolMetrics};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventType {
@@ -118,6 +118,7 @@ pub struct Metrics {
     certificate_reloads: Family<Outcome, Counter>,
     tls_refused: Family<Reason, Counter>,
     pub spool: SpoolMetrics,
+    pub bus: BusMetrics,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -152,6 +153,7 @@ impl Metrics {
             certificate_reloads: Family::default(),
             tls_refused: Family::default(),
             spool: SpoolMetrics::default(),
+            bus: BusMetrics::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -200,6 +202,7 @@ impl Metrics {
         r.register("presence_users_typing", "Users who are typing", self.typing.clone());
         self.register_tls(r);
         self.spool.register(r);
+        self.bus.register(r);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());

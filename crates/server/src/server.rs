@@ -5,10 +5,11 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use axum::Router;
 use rand::Rng as _;
-use tidings_bus::MemoryBroker;
+use tidings_bus::redis::Redis;
 use tidings_core::{
+    ids::NodeId,
     notification_type::TypeCatalog,
-    ports::{Bus, BusSink, Clock, Store},
+    ports::{Clock, Store},
     room::RoomCatalog,
 };
 use tidings_gateway::Gateway;
@@ -20,6 +21,7 @@ use crate::{
     audit::Audit,
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     breaker::Breakers,
+    bus::{self, JoinBus, Missed, NodeSink},
     certificate::Certificate,
     clock::SystemClock,
     config::{Config, Place},
@@ -34,7 +36,7 @@ use crate::{
     metrics::Metrics,
     playground,
     presence::PresenceHub,
-    rooms::{Application, EventLog, EventTypes, NodeSink, RoomHub},
+    rooms::{Application, EventLog, EventTypes, RoomHub},
     secret,
     spool::Spool,
     state::{AppState, Shared},
@@ -58,9 +60,6 @@ pub struct Server {
     api_key: Option<String>,
     _data_dir: DataDir,
 }
-
-/// Makes this node's end of a bus that delivers to the sink.
-pub type JoinBus = Box<dyn FnOnce(Arc<dyn BusSink>) -> Arc<dyn Bus> + Send>;
 
 /// What a server can be given instead of making its own: several nodes in one process have
 /// these in common, and tests put faulty ones in their place.
@@ -95,12 +94,10 @@ impl Server {
                 (Some(own), shared, Some(publisher))
             }
         };
-        let join = parts.bus.unwrap_or_else(|| {
-            Box::new(|sink| Arc::new(Arc::new(MemoryBroker::default()).join(sink)))
-        });
+        let redis = bus::connect(&config).await?;
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
-        let (state, gaps, lost) = state(config, shared, join, secret)?;
+        let (state, gaps, lost) = state(config, shared, (parts.bus, redis), secret)?;
         if let Some(own) = &own {
             own.measure(&state.metrics);
         }
@@ -180,6 +177,7 @@ impl Server {
                 abort.abort();
             }
         }
+        self.state.bus.leave();
         lifecycle.enter(Phase::Stopping);
         self.state.rooms.detach();
         let mut background = self.background;
@@ -257,11 +255,12 @@ pub fn new_node_id() -> String {
 fn state(
     config: Config,
     store: Arc<dyn Store>,
-    join: JoinBus,
+    (given, redis): (Option<JoinBus>, Option<Redis>),
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = config.node_id.clone().unwrap_or_else(new_node_id);
+    let node = NodeId::new(&node_id).context("node_id")?;
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
@@ -269,13 +268,15 @@ fn state(
     let (rooms, lost) = RoomHub::new(&event_types);
     let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
     let application = Application::new(&config.authorization, Arc::clone(&clock))?.map(Arc::new);
+    let missed = Arc::new(Missed::default());
     let sink = NodeSink {
+        missed: Arc::clone(&missed),
         inboxes: Arc::clone(&hub),
         rooms: Arc::clone(&rooms),
         revocations: Arc::clone(&revocations),
         application: application.clone(),
     };
-    let bus = join(Arc::new(sink));
+    let bus = bus::join(given, redis.as_ref(), node, Arc::new(sink), &metrics);
     let certificate = Certificate::load(&config.tls, Arc::clone(&metrics))?;
     let spool = Spool::of(&config)?;
     let breakers = Arc::new(Breakers::new(&config.breaker));
@@ -293,6 +294,8 @@ fn state(
         spool,
         known_keys: KnownKeys::default(),
         bus,
+        redis,
+        missed,
         hub,
         rooms,
         presence: PresenceHub::new(&config.presence),

@@ -2,6 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
+use tidings_bus::redis::Redis;
 use tidings_core::{
     notification_type::TypeCatalog,
     ports::{Bus, Clock, Store},
@@ -15,6 +16,7 @@ use crate::{
     audit::Audit,
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     breaker::Breakers,
+    bus::Missed,
     certificate::Certificate,
     config::Config,
     connections::{Archive, ConnectionHistory},
@@ -42,6 +44,10 @@ pub struct Shared {
     pub spool: Option<Spool>,
     pub known_keys: KnownKeys,
     pub bus: Arc<dyn Bus>,
+    /// What nodes share beside the bus; `None`: this node is alone.
+    pub redis: Option<Redis>,
+    /// The bus may have lost something.
+    pub missed: Arc<Missed>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
     pub presence: PresenceHub,

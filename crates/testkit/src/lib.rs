@@ -8,9 +8,12 @@
 )]
 
 mod authority;
+pub mod bus;
 mod clock;
 mod message;
 pub mod postgres;
+pub mod program;
+pub mod redis;
 mod sink;
 pub mod store;
 pub mod twins;

@@ -7,7 +7,7 @@ mod connections;
 mod erasures;
 mod store;
 
-pub use bus::{Bus, BusError, BusSink};
+pub use bus::{Answers, Bus, BusError, BusHealth, BusSink};
 pub use clock::Clock;
 pub use connections::Connections;
 pub use erasures::Erasures;

@@ -1,6 +1,6 @@
 //! For operators and load balancers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use http::{StatusCode, header};
@@ -11,6 +11,10 @@ use crate::{lifecycle::Phase, state::AppState};
 /// Shares of the connection limit from which a node is degraded, and unhealthy.
 const DEGRADED: f64 = 0.8;
 const UNHEALTHY: f64 = 0.95;
+/// How long a node that has just started waits for the others.
+const JOINING: Duration = Duration::from_secs(10);
+/// From then on the way through Redis takes too long.
+const LATE: Duration = Duration::from_millis(10);
 
 /// The process is there and answers.
 pub(super) async fn live() -> Json<Value> {
@@ -22,18 +26,27 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Va
     let phase = state.lifecycle.phase();
     let store = state.store.ping().await;
     // With a spool it does without: turning clients away would help nobody, another node has the same database.
-    let ready = phase == Phase::Ready && (store.is_ok() || spools(&state));
+    // So it is with Redis: what other nodes say comes by the store, a little later. Only who has just
+    // started and has never heard them waits for a moment.
+    let ready = phase == Phase::Ready && (store.is_ok() || spools(&state)) && !is_joining(&state);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
         "status": match ready {
-            true if store.is_ok() => "ready",
+            true if store.is_ok() && state.bus.health().connected => "ready",
             true => "degraded",
             false => "not ready",
         },
         "draining": phase != Phase::Ready,
         "store": up(store.is_ok()),
+        "redis": redis(&state),
     });
     (status, Json(body))
+}
+
+/// Whether it started just now and does not hear the others yet.
+fn is_joining(state: &AppState) -> bool {
+    let age = state.clock.now().since(state.started_at);
+    state.redis.is_some() && age < JOINING && !state.bus.health().connected
 }
 
 fn up(is_up: bool) -> &'static str {
@@ -57,6 +70,22 @@ fn spool(state: &AppState) -> Value {
     json!({ "status": status, "records": level.records, "bytes": level.bytes })
 }
 
+/// How the way to the other nodes is.
+fn redis(state: &AppState) -> Value {
+    if state.redis.is_none() {
+        return json!({ "status": "not configured" });
+    }
+    let health = state.bus.health();
+    let lag = health.lag.map(|lag| lag.as_secs_f64() * 1000.0);
+    json!({ "status": up(health.connected), "lagMs": lag })
+}
+
+/// Whether other nodes are not heard, or late.
+fn is_far(state: &AppState) -> bool {
+    let health = state.bus.health();
+    !health.connected || health.lag.is_some_and(|lag| lag > LATE)
+}
+
 /// The state of everything.
 pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<Value>) {
     let started = Instant::now();
@@ -72,7 +101,8 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<V
     let status = match () {
         () if share >= UNHEALTHY => "unhealthy",
         () if impaired && !spools(&state) => "unhealthy",
-        () if impaired || waiting || draining || share >= DEGRADED => "degraded",
+        () if impaired || waiting || draining || is_far(&state) => "degraded",
+        () if share >= DEGRADED => "degraded",
         () => "healthy",
     };
     let kind = state.config.place().map_or("unknown", |place| place.kind());
@@ -87,7 +117,7 @@ pub(super) async fn health(State(state): State<AppState>) -> (StatusCode, Json<V
         "websocket": { "connections": connections, "limit": limit, "draining": draining },
         "store": { "kind": kind, "status": up(store), "writes": up(store && writes), "latencyMs": store_ms },
         "spool": spool(&state),
-        "redis": { "status": "not configured" },
+        "redis": redis(&state),
     });
     let code = if status == "unhealthy" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body))

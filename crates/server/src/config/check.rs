@@ -109,10 +109,7 @@ pub(super) fn is_safe_address(url: &str) -> bool {
 
 fn check_backends(config: &Config, need: &mut impl FnMut(bool, &str)) {
     super::database::check(config, need);
-    need(
-        config.redis_url.is_none(),
-        "redis_url (TIDINGS_REDIS_URL): this version runs on one node without Redis; leave it out",
-    );
+    super::redis::check(config, need);
     need((1..=64).contains(&config.store.readers), "store.readers: must be between 1 and 64");
     need(config.store.queue >= 1, "store.queue: must be at least 1");
 }

@@ -12,6 +12,7 @@ mod introspection;
 mod load;
 mod log;
 mod presence;
+mod redis;
 mod spool;
 mod tls;
 
@@ -32,6 +33,7 @@ pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use log::{Log, LogFormat};
 pub use presence::Presence;
+pub use redis::{Redis, RedisUrl};
 pub use spool::{Breaker, Spool};
 pub use tls::Tls;
 
@@ -53,7 +55,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// `sqlite:PATH` or `postgres://…`; without it a file in the data directory.
     pub database_url: Option<DatabaseUrl>,
-    pub redis_url: Option<String>,
+    /// `redis://…`, `redis+sentinel://…` or `redis+cluster://…`; without it a node is alone.
+    pub redis_url: Option<RedisUrl>,
     /// For trying out: made-up users, a secret of the directory's own, loopback only.
     pub dev: bool,
     /// Names this process in logs and health; made at each start if not set.
@@ -68,6 +71,7 @@ pub struct Config {
     pub breaker: Breaker,
     pub spool: Spool,
     pub database: Database,
+    pub redis: Redis,
     pub retention: Retention,
     pub lifecycle: Lifecycle,
     pub presence: Presence,
@@ -101,6 +105,7 @@ impl Default for Config {
             breaker: Breaker::default(),
             spool: Spool::default(),
             database: Database::default(),
+            redis: Redis::default(),
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),

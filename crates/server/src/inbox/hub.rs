@@ -146,6 +146,27 @@ impl InboxHub {
         self.shard(user).lock().get(user).map(|entry| entry.sessions.clone()).unwrap_or_default()
     }
 
+    /// Everybody with a device here.
+    pub(super) fn users(&self) -> Vec<UserId> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.lock().keys().cloned().collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Whether a device of this user was not told of this rev.
+    pub(super) fn misses(&self, user: &UserId, rev: Rev) -> bool {
+        self.sessions_of(user).iter().any(|session| session.misses(rev))
+    }
+
+    /// What this user's devices were not told up to this rev is asked for.
+    pub(super) fn ask_for(&self, user: &UserId, rev: Rev) {
+        for session in self.sessions_of(user) {
+            session.fall_behind_of(rev);
+        }
+        self.report(user);
+    }
+
     /// Every session for which `wanted` holds.
     pub fn sessions_where(&self, wanted: impl Fn(&InboxSession) -> bool) -> Vec<Arc<InboxSession>> {
         let mut found = Vec::new();
@@ -175,8 +196,9 @@ impl InboxHub {
 /// What is shown before it is stored.
 impl InboxHub {
     /// Shows a notification to those of these users who have devices here.
-    pub fn show(&self, id: NotificationId, users: &[UserId], body: &str) {
+    pub fn show(&self, id: NotificationId, users: &[UserId], body: &str) -> u64 {
         let tail = OnceCell::new();
+        let mut shown = 0;
         for user in users {
             let shard = self.shard(user).lock();
             let Some(entry) = shard.get(user) else { continue };
@@ -185,18 +207,28 @@ impl InboxHub {
             for session in &entry.sessions {
                 if session.show(id, &frame) {
                     self.metrics.spool.shown();
+                    shown += 1;
                 }
             }
         }
+        shown
     }
 
-    pub fn withdraw(&self, id: NotificationId, users: &[UserId], by: Option<NotificationId>) {
+    pub fn withdraw(
+        &self,
+        id: NotificationId,
+        users: &[UserId],
+        by: Option<NotificationId>,
+    ) -> u64 {
         let frame = OnceCell::new();
+        let mut concerned = 0;
         for user in users {
             for session in self.sessions_of(user) {
                 session.withdraw(id, || frame.get_or_init(|| events::withdrawn(id, by)).clone());
+                concerned += 1;
             }
         }
+        concerned
     }
 
     /// Whether a device of this user shows it as provisional.

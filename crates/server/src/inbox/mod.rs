@@ -2,6 +2,7 @@
 //! connected device, and the events that it speaks.
 
 mod arrival;
+mod catch_up;
 pub(crate) mod commands;
 pub mod events;
 mod held;
@@ -16,6 +17,7 @@ mod session;
 mod shown;
 
 pub use arrival::Arrival;
+pub use catch_up::catch_up;
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
 pub(crate) use open::Since;

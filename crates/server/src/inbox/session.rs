@@ -336,6 +336,21 @@ impl InboxSession {
         }
     }
 
+    /// Whether it was not told of this rev, and nobody is about to ask for it.
+    pub(super) fn misses(&self, rev: Rev) -> bool {
+        let position = self.position.lock();
+        position.live && !position.lagging && !position.repairing && position.sent < rev
+    }
+
+    /// The store has this rev; if it was not told of it, it is to be asked.
+    pub(super) fn fall_behind_of(&self, rev: Rev) {
+        let mut position = self.position.lock();
+        if position.live && position.sent < rev {
+            position.lagging = true;
+            position.held.clear();
+        }
+    }
+
     /// It misses a change that nobody will send it.
     pub(super) fn fall_behind(&self) {
         let mut position = self.position.lock();

@@ -149,7 +149,7 @@ impl RoomHub {
     }
 
     /// Takes what came from the bus.
-    pub(super) fn receive(&self, signal: Arc<RoomSignal>) {
+    pub fn receive(&self, signal: Arc<RoomSignal>) {
         match &*signal {
             // What the room remembers comes in the order of its positions.
             RoomSignal::Event(event) if event.position.is_some() => {

@@ -20,7 +20,6 @@ mod lens;
 mod message;
 mod publish;
 mod resume;
-mod sink;
 mod subscription;
 mod types;
 
@@ -34,6 +33,5 @@ pub(crate) use join::{close, open, own_room};
 pub use joined::JoinedRooms;
 pub(crate) use publish::publish;
 pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};
-pub use sink::NodeSink;
 pub(crate) use types::TypeError;
 pub use types::{EventSpec, EventTypes};

@@ -4,6 +4,7 @@
 mod announcements;
 mod api_keys;
 mod audit;
+mod bus;
 mod certificate;
 mod connection_archive;
 mod connections;
@@ -99,6 +100,7 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
         |state| Some(&state.revocations.added),
         revocations::tick,
     );
+    loops.spawn(bus::run(state.clone()));
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();

@@ -74,7 +74,7 @@ async fn a_good_configuration_is_said_to_be_good() {
 async fn what_is_wrong_is_named_all_at_once() {
     let (dir, path) = fresh();
     let text = r#"
-        redis_url = "redis://x"
+        redis_url = "redis+ring://x"
         database_url = "postgres://x:s3cret@:y"
         [http]
         origins = ["*", "app.example", "https://app.example/path"]

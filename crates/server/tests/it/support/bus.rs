@@ -1,19 +1,22 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use tidings_bus::MemoryBroker;
 use tidings_core::{
-    ids::UserId,
+    ids::{NodeId, UserId},
     inbox::InboxChange,
-    ports::{Bus, BusError, BusSink},
+    ports::{Answers, Bus, BusError, BusHealth, BusSink},
     room::{History, Past, Position, RoomName, RoomSignal},
     signal::NodeSignal,
     time::Timestamp,
 };
-use tidings_server::server::JoinBus;
+use tidings_server::bus::JoinBus;
 
 /// A bus that loses everything while it is told to.
 #[derive(Clone, Default)]
@@ -41,8 +44,8 @@ impl LossyBus {
 
     pub fn join(&self) -> JoinBus {
         let Self { losing, lost, broker } = self.clone();
-        Box::new(move |sink: Arc<dyn BusSink>| {
-            let bus = Arc::new(broker.join(sink));
+        Box::new(move |node: NodeId, sink: Arc<dyn BusSink>| {
+            let bus = Arc::new(broker.join(node, sink));
             Arc::new(End { losing, lost, bus })
         })
     }
@@ -90,6 +93,29 @@ impl Bus for End {
         self.bus.publish_to_nodes(signal).await
     }
 
+    async fn publish_to_node(
+        &self,
+        node: &NodeId,
+        signal: &Arc<NodeSignal>,
+    ) -> Result<(), BusError> {
+        if self.losing.load(Ordering::SeqCst) {
+            self.lost.fetch_add(1, Ordering::SeqCst);
+            return Ok(());
+        }
+        self.bus.publish_to_node(node, signal).await
+    }
+
+    async fn ask_nodes(
+        &self,
+        signal: &Arc<NodeSignal>,
+        patience: Duration,
+    ) -> Result<Answers, BusError> {
+        if self.losing.load(Ordering::SeqCst) {
+            return Ok(Answers::default());
+        }
+        self.bus.ask_nodes(signal, patience).await
+    }
+
     async fn room_past(
         &self,
         room: &RoomName,
@@ -98,5 +124,8 @@ impl Bus for End {
         now: Timestamp,
     ) -> Result<Past, BusError> {
         self.bus.room_past(room, since, limits, now).await
+    }
+    fn health(&self) -> BusHealth {
+        self.bus.health()
     }
 }

@@ -3,15 +3,24 @@
 use std::sync::Arc;
 
 use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal, signal::NodeSignal};
+use tokio::sync::Notify;
 
-use super::{Application, RoomHub};
-use crate::{auth::Revocations, inbox::InboxHub};
+use crate::{
+    auth::Revocations,
+    inbox::InboxHub,
+    rooms::{Application, RoomHub},
+};
+
+/// That the bus may have lost something.
+#[derive(Default)]
+pub struct Missed(pub Notify);
 
 pub struct NodeSink {
     pub inboxes: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
     pub revocations: Arc<Revocations>,
     pub application: Option<Arc<Application>>,
+    pub missed: Arc<Missed>,
 }
 
 impl BusSink for NodeSink {
@@ -23,18 +32,26 @@ impl BusSink for NodeSink {
         self.rooms.receive(signal);
     }
 
-    fn receive_signal(&self, signal: Arc<NodeSignal>) {
+    fn receive_signal(&self, signal: Arc<NodeSignal>) -> u64 {
         match &*signal {
-            NodeSignal::Revoked(revocation) => self.revocations.add([revocation.clone()]),
+            NodeSignal::Revoked(revocation) => {
+                self.revocations.add([revocation.clone()]);
+                1
+            }
             NodeSignal::AskAgain { room, users } => {
                 if let Some(application) = &self.application {
                     application.forget(room, users);
                 }
+                1
             }
             NodeSignal::Provisional { id, users, body } => self.inboxes.show(*id, users, body),
             NodeSignal::Withdrawn { id, users, replaced_by } => {
-                self.inboxes.withdraw(*id, users, *replaced_by);
+                self.inboxes.withdraw(*id, users, *replaced_by)
             }
         }
+    }
+
+    fn missed(&self) {
+        self.missed.0.notify_one();
     }
 }

@@ -1,0 +1,101 @@
+//! What rooms remember, in Redis: positions are of each room, and an epoch ends with what is
+//! known of the room.
+
+use std::sync::{Arc, LazyLock};
+
+use redis::{FromRedisValue, Script, Value};
+use tidings_core::{
+    ports::BusError,
+    room::{Epoch, History, Past, Position, RoomEvent, RoomName, RoomSignal},
+    time::Timestamp,
+};
+
+use super::{
+    channel::{Names, Topic},
+    handle::Redis,
+    partition::Partition,
+    wire::{self, Voice},
+};
+
+static PUBLISH: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("lua/history_publish.lua")));
+static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/history_read.lua")));
+
+/// What one room remembers at most, in bytes.
+const MAX_BYTES: usize = 8 << 20;
+
+fn keys(names: &Names, room: &RoomName) -> [String; 2] {
+    let partition = Partition::of(room.as_str());
+    ["history", "events"].map(|noun| names.key(partition, noun, room.as_str()))
+}
+
+fn new_epoch() -> String {
+    Epoch(rand::random()).to_string()
+}
+
+/// Everybody who listens, also this node, hears of it with its position.
+pub(super) async fn publish(
+    redis: &Redis,
+    voice: &Voice,
+    event: &RoomEvent,
+    limits: History,
+) -> Result<(), BusError> {
+    let names = redis.names();
+    let channel = names.channel(&Topic::Room(event.room.clone()));
+    let [meta, events] = keys(names, &event.room);
+    let _: Value = redis
+        .run(&PUBLISH, |script| {
+            script.key(meta).key(events);
+            script.arg(new_epoch()).arg(event.at.as_millis()).arg(limits.messages);
+            script.arg(millis(limits)).arg(MAX_BYTES).arg(names.publish()).arg(channel);
+            script.arg(voice.history()).arg(wire::event_text(event));
+        })
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn read(
+    redis: &Redis,
+    room: &RoomName,
+    since: Option<Position>,
+    limits: History,
+    now: Timestamp,
+) -> Result<Past, BusError> {
+    let [meta, events] = keys(redis.names(), room);
+    let answer: Vec<Value> = redis
+        .run(&READ, |script| {
+            script.key(meta).key(events);
+            script.arg(new_epoch()).arg(now.as_millis()).arg(limits.messages).arg(millis(limits));
+            match since {
+                Some(since) => script.arg(since.epoch.to_string()).arg(since.offset),
+                None => script.arg("").arg(0),
+            };
+        })
+        .await?;
+    past(answer).ok_or_else(|| BusError(format!("the history of {room} was not understood")))
+}
+
+/// The history of a room is not whole any more: it begins again.
+pub(super) async fn forget(redis: &Redis, room: &RoomName) -> Result<(), BusError> {
+    redis.query(redis::cmd("DEL").arg(&keys(redis.names(), room))).await
+}
+
+fn millis(limits: History) -> u64 {
+    u64::try_from(limits.age.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn past(answer: Vec<Value>) -> Option<Past> {
+    let mut values = answer.into_iter();
+    let epoch = Epoch::try_from(String::from_redis_value(values.next()?).ok()?).ok()?;
+    let offset = u64::from_redis_value(values.next()?).ok()?;
+    let whole = i64::from_redis_value(values.next()?).ok()? == 1;
+    let entry = |value: Value| {
+        let text = String::from_redis_value(value).ok()?;
+        let (offset, rest) = text.split_once(' ')?;
+        let (_, event) = rest.split_once(' ')?;
+        let position = Position { epoch, offset: offset.parse().ok()? };
+        wire::kept(event, position).ok().map(Arc::new)
+    };
+    let missed: Option<Vec<Arc<RoomSignal>>> = values.map(entry).collect();
+    Some(Past { position: Position { epoch, offset }, missed: missed.filter(|_| whole) })
+}

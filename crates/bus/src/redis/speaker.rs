@@ -1,0 +1,85 @@
+//! Says what this node has to say: whatever waits goes in one pipeline, in order.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use redis::{RedisResult, aio::MultiplexedConnection};
+use tokio::sync::mpsc;
+
+use super::{address::Server, bus::Shared, connection, link::LinkState, settings::Backoff};
+
+/// Messages in one pipeline.
+const AT_ONCE: usize = 512;
+
+/// A message and its channel.
+pub(super) struct Utterance {
+    pub(super) channel: String,
+    pub(super) payload: Vec<u8>,
+}
+
+/// Runs until it is aborted, or the link is dropped.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    server: Server,
+    state: Arc<LinkState>,
+    mut said: mpsc::Receiver<Utterance>,
+) {
+    let mut backoff = Backoff::default();
+    let mut batch = Vec::new();
+    let settings = shared.redis.settings().clone();
+    loop {
+        let opened = match settings.address.of_server(&server) {
+            Ok(info) => connection::open(info, &settings).await,
+            Err(problem) => Err(problem),
+        };
+        let problem = match opened {
+            Ok(connection) => {
+                backoff.reset();
+                state.speaks.store(true, Ordering::Release);
+                shared.can_speak();
+                let ended = speak(&shared, connection, &mut said, &mut batch).await;
+                state.speaks.store(false, Ordering::Release);
+                match ended {
+                    Ok(()) => return,
+                    Err(problem) => problem,
+                }
+            }
+            Err(problem) => problem,
+        };
+        tracing::warn!(%problem, %server, "nothing can be said to other nodes; it is tried again");
+        // What waited is not said: by the time that it could be it would be old.
+        while said.try_recv().is_ok() {
+            shared.counters.unpublished.add(1);
+        }
+        shared.redis.doubt();
+        tokio::time::sleep(backoff.pause()).await;
+    }
+}
+
+/// Ends with `Ok` when there is nobody left to speak for.
+async fn speak(
+    shared: &Shared,
+    mut connection: MultiplexedConnection,
+    said: &mut mpsc::Receiver<Utterance>,
+    batch: &mut Vec<Utterance>,
+) -> RedisResult<()> {
+    let command = shared.redis.names().publish();
+    loop {
+        if said.recv_many(batch, AT_ONCE).await == 0 {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        for utterance in batch.iter() {
+            pipeline.cmd(command).arg(&utterance.channel).arg(&utterance.payload).ignore();
+        }
+        let count = batch.len() as u64;
+        batch.clear();
+        let answer: RedisResult<()> = pipeline.query_async(&mut connection).await;
+        match answer {
+            Ok(()) => shared.counters.published.add(count),
+            Err(problem) => {
+                shared.counters.unpublished.add(count);
+                return Err(problem);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A Cluster of three masters, each with a replica.
+
+use std::{net::TcpListener, process::Command};
+
+use super::{Redis, wait_for};
+
+pub struct Cluster {
+    servers: Vec<Redis>,
+}
+
+impl Cluster {
+    /// Returns when all slots are served and all replicas follow.
+    pub fn start() -> Self {
+        let servers: Vec<Redis> = (0..6).map(|_| member()).collect();
+        let mut cli = Command::new("redis-cli");
+        cli.args(["--cluster", "create"]);
+        cli.args(servers.iter().map(|server| format!("127.0.0.1:{}", server.port)));
+        cli.args(["--cluster-replicas", "1", "--cluster-yes"]);
+        let output = cli.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let cluster = Self { servers };
+        cluster.wait_until_whole();
+        for server in &cluster.servers {
+            wait_for("replicas that follow", || {
+                let role = server.call(&["ROLE"]);
+                role.starts_with("master") || role.contains("connected")
+            });
+        }
+        cluster
+    }
+
+    fn wait_until_whole(&self) {
+        for server in &self.servers {
+            wait_for("a whole Cluster", || {
+                let info = server.call(&["CLUSTER", "INFO"]);
+                info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:6")
+            });
+        }
+    }
+
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> =
+            self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
+        format!("redis+cluster://{}", hosts.join(","))
+    }
+
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
+    }
+
+    /// The master of a slot, as `asked` sees it.
+    pub fn master_of(&self, key: &str, asked: &Redis) -> &Redis {
+        let slot: u32 = asked.call(&["CLUSTER", "KEYSLOT", key]).parse().unwrap();
+        let nodes = asked.call(&["CLUSTER", "NODES"]);
+        let holds = |range: &str| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            matches!((first.parse::<u32>(), last.parse::<u32>()),
+                (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+        };
+        let line = nodes
+            .lines()
+            .find(|line| !line.contains("fail") && line.split(' ').skip(8).any(holds))
+            .unwrap_or_else(|| panic!("nobody has slot {slot}:\n{nodes}"));
+        let address = line.split(' ').nth(1).unwrap();
+        let port = address.split([':', '@']).nth(1).unwrap().parse::<u16>().unwrap();
+        self.servers.iter().find(|server| server.port == port).unwrap()
+    }
+
+    /// Kills the master of a key's slot; returns when its replica has taken over.
+    pub fn fail_over(&self, key: &str) {
+        let before = self.master_of(key, &self.servers[0]);
+        let asked = self.servers.iter().find(|server| server.port != before.port).unwrap();
+        before.kill();
+        wait_for("another master of the slot", || {
+            let nodes = asked.call(&["CLUSTER", "NODES"]);
+            let failed = nodes.lines().any(|line| {
+                line.contains(&format!(":{}@", before.port))
+                    && line.contains("fail")
+                    && !line.contains("fail?")
+            });
+            failed && asked.call(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+        });
+    }
+
+    /// Gives a key's slot to another master, while both go on.
+    pub fn move_slot(&self, key: &str) {
+        let asked = &self.servers[0];
+        let slot = asked.call(&["CLUSTER", "KEYSLOT", key]);
+        let from = self.master_of(key, asked);
+        let masters: Vec<&Redis> = self
+            .servers
+            .iter()
+            .filter(|server| server.call(&["ROLE"]).starts_with("master"))
+            .collect();
+        let to = masters.iter().find(|server| server.port != from.port).unwrap();
+        let id = |server: &Redis| server.call(&["CLUSTER", "MYID"]);
+        let (from_id, to_id) = (id(from), id(to));
+        to.call(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+        from.call(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+        loop {
+            let keys = from.call(&["CLUSTER", "GETKEYSINSLOT", &slot, "100"]);
+            let keys: Vec<&str> = keys.lines().filter(|key| !key.is_empty()).collect();
+            if keys.is_empty() {
+                break;
+            }
+            let port = to.port.to_string();
+            let mut migrate = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            migrate.extend(keys);
+            from.call(&migrate);
+        }
+        for server in [*to, from].into_iter().chain(masters.iter().copied()) {
+            server.call(&["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+        }
+    }
+}
+
+/// On a port whose bus port, 10,000 above, is free too; both below those that the kernel hands out.
+fn member() -> Redis {
+    for _ in 0..100 {
+        let port = rand::random_range(20_000..22_700);
+        let free = [port, port + 10_000]
+            .iter()
+            .all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let settings = ["--cluster-enabled yes", "--cluster-node-timeout 1000"];
+        if free && let Some(server) = Redis::start_on(port, &settings) {
+            return server;
+        }
+    }
+    panic!("no free ports for a Cluster");
+}
