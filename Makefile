@@ -14,6 +14,8 @@ SOAK_MINUTES ?= 60
 SOAK_CONNECTIONS ?= 10000000
 # Operations that both stores are given, to be compared.
 SOAK_STEPS ?= 1000000
+# How often the server, and PostgreSQL, are killed under load.
+SOAK_CYCLES ?= 100
 # Notifications among which make bench-store reads pages.
 ROWS ?= 2000000
 
@@ -49,11 +51,13 @@ bench-store: ## Print what SQLite and PostgreSQL store a second, end to end and 
 bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
 	cargo bench --workspace --bench '*' -- $(NAME)
 
-soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores
+soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores and SOAK_CYCLES (100) kills of server and database
 	scripts/setup
 	bench/run soak --connections $(SOAK_CONNECTIONS) --minutes $(SOAK_MINUTES)
 	SOAK_MINUTES=$(SOAK_MINUTES) TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
 	TIDINGS_STEPS=$(SOAK_STEPS) cargo test --release -p tidings-store-postgres --test twins -- --nocapture
+	TIDINGS_CYCLES=$(SOAK_CYCLES) cargo test --release -p tidings-server --test it -- --nocapture \
+	  crash::kill_9 spool_postgres::postgres_crashed
 
 fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	scripts/fuzz $(FUZZ_SECONDS)

@@ -9,6 +9,7 @@ pub mod api_key;
 pub mod audit;
 pub mod connection;
 pub mod copy;
+pub mod duration;
 pub mod erasure;
 pub mod idempotency;
 pub mod ids;

@@ -1,6 +1,6 @@
 //! The types of notification that this installation knows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,9 @@ pub struct TypeSpec {
     /// The priority of a notification that does not bring its own.
     #[serde(default)]
     pub priority: Priority,
+    /// How long its notifications are kept, if not as long as others.
+    #[serde(default, with = "crate::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Duration>,
 }
 
 /// The built-in types and those that the configuration declares.
@@ -48,7 +51,9 @@ impl TypeCatalog {
     pub fn with_declared(declared: BTreeMap<String, TypeSpec>) -> Self {
         let mut types: BTreeMap<_, _> = BUILT_IN
             .iter()
-            .map(|(name, priority)| ((*name).to_owned(), TypeSpec { priority: *priority }))
+            .map(|(name, priority)| {
+                ((*name).to_owned(), TypeSpec { priority: *priority, retention: None })
+            })
             .collect();
         types.extend(declared);
         Self { types }

@@ -58,6 +58,10 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub fn admin_socket(&self) -> PathBuf {
         admin_socket(&self.path)
     }

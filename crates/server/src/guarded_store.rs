@@ -88,6 +88,10 @@ impl Inboxes for GuardedStore {
         self.write(self.store.accept(accept)).await
     }
 
+    async fn accept_in_order(&self, requests: Vec<Accept>) -> Outcome<Vec<Outcome<AcceptOutcome>>> {
+        self.write(self.store.accept_in_order(requests)).await
+    }
+
     async fn replay(
         &self,
         claim: &IdempotencyClaim,

@@ -68,6 +68,8 @@ pub struct Parts {
     /// A store that another server opened; that one publishes its changes and closes it.
     pub store: Option<Arc<dyn Store>>,
     pub bus: Option<JoinBus>,
+    /// The system's, if left out.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl Server {
@@ -97,7 +99,8 @@ impl Server {
         let redis = bus::connect(&config).await?;
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
-        let (state, gaps, lost) = state(config, shared, (parts.bus, redis), secret)?;
+        let clock = parts.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        let (state, gaps, lost) = state(config, shared, (parts.bus, redis), clock, secret)?;
         if let Some(own) = &own {
             own.measure(&state.metrics);
         }
@@ -256,9 +259,9 @@ fn state(
     config: Config,
     store: Arc<dyn Store>,
     (given, redis): (Option<JoinBus>, Option<Redis>),
+    clock: Arc<dyn Clock>,
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node_id = config.node_id.clone().unwrap_or_else(new_node_id);
     let node = NodeId::new(&node_id).context("node_id")?;
     let metrics = Arc::new(Metrics::new(&node_id));
@@ -322,6 +325,7 @@ fn state(
         lifecycle: Lifecycle::default(),
         announced: tokio::sync::Notify::new(),
         erasing: tokio::sync::Notify::new(),
+        published: tokio::sync::Notify::new(),
         request_limits: Limiters::new(config.limits.user_requests, Duration::from_secs(60)),
         in_flight: api::InFlight::default(),
         config,

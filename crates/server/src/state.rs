@@ -77,6 +77,8 @@ pub struct Shared {
     pub announced: tokio::sync::Notify,
     /// There is a user to be erased.
     pub erasing: tokio::sync::Notify,
+    /// Told when the database says that there is something in the outbox.
+    pub published: tokio::sync::Notify,
     /// API requests per user.
     pub request_limits: Limiters,
     /// Idempotency keys of requests that are being carried out.

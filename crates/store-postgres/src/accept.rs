@@ -1,6 +1,6 @@
 //! Accepting messages: everything of one request or nothing.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tidings_core::{
     announcement::{MAX_DUE, MAX_IMMEDIATE},
@@ -13,7 +13,7 @@ use tidings_core::{
 
 use crate::{
     announcements,
-    books::{Books, Wanted},
+    books::{Books, NewBody, Wanted},
     failure::Result,
     lane::{Outcome, Tx, Weight},
     messages::{self, Known},
@@ -33,6 +33,7 @@ struct Incoming {
     recipients: Recipients,
     dedupe_key: Option<String>,
     send_at: Option<Timestamp>,
+    keep_for: Option<Duration>,
     job: bool,
 }
 
@@ -42,14 +43,14 @@ impl Request {
         let too_many = immediate_items(&messages, now) > MAX_IMMEDIATE;
         let incoming = |new: NewMessage| {
             let job = too_many || is_job(&new, now);
-            let NewMessage { message, recipients, dedupe_key, send_at } = new;
+            let NewMessage { message, recipients, dedupe_key, send_at, keep_for } = new;
             let recipients = match recipients {
                 Recipients::Users(users) => Recipients::Users(each_once(users)),
                 other => other,
             };
             let body = messages::encode(&message)?;
             let message = Arc::new(message);
-            Ok(Incoming { message, body, recipients, dedupe_key, send_at, job })
+            Ok(Incoming { message, body, recipients, dedupe_key, send_at, keep_for, job })
         };
         let messages = messages.into_iter().map(incoming).collect::<Result<_>>()?;
         Ok(Self { messages, claim, now })
@@ -248,6 +249,7 @@ fn store_body(
             (Arc::new(message), body)
         }
     };
-    books.add_message(&message, body, sent_at, recipients);
+    let keep_for = new.keep_for;
+    books.add_message(NewBody { message: &message, body, sent_at, keep_for, recipients });
     Ok(message)
 }

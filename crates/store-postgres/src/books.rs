@@ -31,7 +31,7 @@ use crate::{
 mod writes;
 
 use writes::Writes;
-pub(crate) use writes::{Buried, DELETES, ITEMS, MARKS, MESSAGES, TOMBSTONES};
+pub(crate) use writes::{Buried, DELETES, ITEMS, MARKS, MESSAGES, NewBody, TOMBSTONES};
 
 /// What a batch has to look at.
 #[derive(Default)]
@@ -116,14 +116,8 @@ impl Books {
     }
 
     /// The body of a message, once for all its recipients.
-    pub(crate) fn add_message(
-        &mut self,
-        message: &Message,
-        body: String,
-        sent_at: Timestamp,
-        recipients: u64,
-    ) {
-        self.writes.messages.push(message, body, sent_at, recipients);
+    pub(crate) fn add_message(&mut self, new: NewBody<'_>) {
+        self.writes.messages.push(new);
     }
 
     /// Puts a message into one inbox: it takes the next value of the user's counter, which is

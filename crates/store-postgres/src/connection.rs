@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
-use tokio_postgres::{Client, config::TargetSessionAttrs};
+use futures_util::{TryStreamExt as _, future, stream};
+use tokio_postgres::{AsyncMessage, Client, config::TargetSessionAttrs};
 
 use crate::{
     Options, Timeouts,
@@ -28,6 +29,8 @@ const UNANSWERED: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
     Read,
+    /// As `Read`, of a copy that may be behind.
+    Replica,
     Write,
     /// Long statements: no statement time-out.
     Migrate,
@@ -59,12 +62,47 @@ pub(crate) async fn connect(address: &Address, usage: Use) -> Result<Client> {
     let timeouts = Timeouts::default();
     let tls = tls::connector(address).map_err(unusable)?;
     let config = session(address, &timeouts, APPLICATION, usage);
-    let late = |_| unusable("the database gave no connection in time");
-    let (client, connection) =
-        tokio::time::timeout(timeouts.connect, config.connect(tls)).await.map_err(late)??;
+    let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls));
+    let (client, connection) = connecting.await.map_err(late)??;
     // What ends it is told to whoever uses the client.
     tokio::spawn(connection);
     Ok(client)
+}
+
+/// Calls `heard` once it listens to a channel, and for each message on it; until the connection
+/// ends.
+pub(crate) async fn listen(
+    address: &Address,
+    channel: &str,
+    heard: impl Fn() + Send,
+) -> Result<()> {
+    let timeouts = Timeouts::default();
+    let tls = tls::connector(address).map_err(unusable)?;
+    let config = session(address, &timeouts, APPLICATION, Use::Write);
+    let connecting = tokio::time::timeout(timeouts.connect, config.connect(tls));
+    let (client, mut connection) = connecting.await.map_err(late)??;
+    let messages = stream::poll_fn(move |context| connection.poll_message(context));
+    let listen = format!("LISTEN {channel}");
+    let begin = async {
+        client.batch_execute(&listen).await?;
+        heard();
+        // The client is what keeps the connection open.
+        std::future::pending::<Result<()>>().await
+    };
+    let follow = messages.try_for_each(|message| {
+        if matches!(message, AsyncMessage::Notification(_)) {
+            heard();
+        }
+        future::ready(Ok(()))
+    });
+    tokio::select! {
+        refused = begin => refused,
+        ended = follow => Ok(ended?),
+    }
+}
+
+fn late(_: tokio::time::error::Elapsed) -> Failure {
+    unusable("the database gave no connection in time")
 }
 
 /// The settings go with the connection request: they cost no round trip, and a pooler's
@@ -87,7 +125,7 @@ fn session(
         format!("-c lock_timeout={}", millis(timeouts.lock)),
         format!("-c idle_in_transaction_session_timeout={}", millis(IDLE_IN_TRANSACTION)),
     ];
-    if usage != Use::Read {
+    if !matches!(usage, Use::Read | Use::Replica) {
         // Whatever the server's own default: accepted means flushed.
         settings.push("-c synchronous_commit=on".into());
     }
@@ -99,7 +137,12 @@ fn session(
     if config.get_application_name().is_none() {
         config.application_name(application);
     }
-    if usage != Use::Read || address.has_many_hosts() {
+    let of_primary = match usage {
+        Use::Replica => false,
+        Use::Read => address.has_many_hosts(),
+        Use::Write | Use::Migrate => true,
+    };
+    if of_primary {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
     }
     config

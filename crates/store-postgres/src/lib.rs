@@ -1,6 +1,7 @@
 //! The store of Tidings on PostgreSQL: lanes that batch, pools that read.
 //!
-//! Reads run on a pool of connections to the primary, each in one snapshot. What changes an
+//! Reads run on a pool of connections to the primary, each in one snapshot (lists also on
+//! [`replicas`]). What changes an
 //! inbox runs in a lane, in a transaction shared with whatever else waited; the small nouns
 //! (users, keys, memberships, the audit log, revocations) write in short transactions of their
 //! own. The rules and the SQL of each noun are in the module that is named after it; [`ports`]
@@ -36,6 +37,7 @@ mod page;
 mod ports;
 mod prune;
 mod removal;
+mod replicas;
 mod retraction;
 mod retry;
 mod rev_at;

@@ -13,6 +13,8 @@ pub(crate) const EXPIRED: &str = "SELECT id FROM messages
     WHERE expires_at IS NOT NULL AND expires_at <= $1 ORDER BY expires_at LIMIT $2";
 pub(crate) const OLD: &str = "SELECT id FROM messages
     WHERE sent_at < $1 ORDER BY sent_at LIMIT $2";
+pub(crate) const OUTLIVED: &str = "SELECT id FROM messages
+    WHERE keep_until IS NOT NULL AND keep_until <= $1 ORDER BY keep_until LIMIT $2";
 /// Another node that is at it already keeps what it has.
 const TAKE: &str = "SELECT m.id FROM unnest($1::uuid[]) WITH ORDINALITY w (id, place)
     JOIN messages m ON m.id = w.id ORDER BY w.place FOR UPDATE OF m SKIP LOCKED";
@@ -21,14 +23,18 @@ pub(crate) async fn expire(tx: &mut Tx, now: Timestamp, limit: usize) -> Result<
     Ok(sweep(tx, EXPIRED, now, now, limit).await?.rows)
 }
 
-/// Counts from when a message went out: one that was written long ahead is not old yet.
+/// Counts from when a message went out: one that was written long ahead is not old yet. First
+/// goes what has a time of its own.
 pub(crate) async fn retain(
     tx: &mut Tx,
     before: Timestamp,
     now: Timestamp,
     limit: usize,
 ) -> Result<u64> {
-    let swept = sweep(tx, OLD, before, now, limit).await?;
+    let mut swept = sweep(tx, OUTLIVED, now, now, limit).await?;
+    if swept.rows == 0 {
+        swept = sweep(tx, OLD, before, now, limit).await?;
+    }
     announcements::delete(&tx.conn, &swept.gone).await?;
     Ok(swept.rows)
 }

@@ -95,6 +95,20 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0004_erasures.up.sql"),
         down: include_str!("../migrations/0004_erasures.down.sql"),
     },
+    Migration {
+        version: 5,
+        name: "type_retention",
+        runs_with: 4,
+        up: include_str!("../migrations/0005_type_retention.up.sql"),
+        down: include_str!("../migrations/0005_type_retention.down.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "outbox_notify",
+        runs_with: 5,
+        up: include_str!("../migrations/0006_outbox_notify.up.sql"),
+        down: include_str!("../migrations/0006_outbox_notify.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{
-    PostgresStore, accept,
+    PostgresStore, accept, connection,
     failure::Result,
     lane::{self, Tx, Weight},
     rows::{from_limit, to_time},
@@ -84,6 +84,13 @@ impl PostgresStore {
             }
             done => done,
         }
+    }
+
+    /// Calls `heard` whenever a transaction that published says so, and once at the beginning.
+    /// Returns when the connection of its own ends on which it listens.
+    pub async fn listen_outbox(&self, heard: impl Fn() + Send) -> Result<(), StoreError> {
+        let listening = connection::listen(self.address(), "tidings_outbox", heard).await;
+        Ok(listening?)
     }
 
     async fn outbox_waits(&self) -> Result<bool> {

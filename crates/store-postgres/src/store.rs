@@ -19,6 +19,7 @@ use crate::{
     import,
     lane::{Job, Lanes, Outcome, Step, Task, Tx, Weight},
     migrations, months,
+    replicas::Replicas,
     snapshot::Snapshot,
 };
 
@@ -26,6 +27,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Options {
     pub address: Address,
+    /// Copies of the database, for lists and history.
+    pub replicas: Vec<Address>,
     /// Most reads at the same time.
     pub readers: usize,
     /// Lanes that write inboxes, each with a connection of its own.
@@ -49,6 +52,7 @@ impl Options {
     pub fn new(address: Address, sink: Arc<dyn ChangeSink>) -> Self {
         Self {
             address,
+            replicas: Vec::new(),
             readers: 8,
             lanes: 3,
             writers: 2,
@@ -97,6 +101,9 @@ pub struct Stats {
     pub writes: u64,
     pub batches: u64,
     pub failed_batches: u64,
+    /// Answers that replicas gave, and those that the primary gave in their place.
+    pub replica_answers: u64,
+    pub replica_misses: u64,
 }
 
 /// The store on one PostgreSQL database. Clones are handles of the same store.
@@ -106,8 +113,10 @@ pub struct PostgresStore {
 }
 
 struct Inner {
+    address: Address,
     readers: Pool,
     writers: Pool,
+    replicas: Replicas,
     lanes: Lanes,
     whole_months: bool,
 }
@@ -122,14 +131,17 @@ impl PostgresStore {
         let writing = Lanes::connections(options.lanes) + options.writers.max(1);
         let pool = |usage, size| connection::pool(&options, &options.address, usage, size);
         let (readers, writers) = (pool(Use::Read, options.readers)?, pool(Use::Write, writing)?);
+        let replicas = Replicas::new(&options)?;
         let reader = readers.get().await?;
         migrations::check_usable(&reader).await?;
         import::check_whole(&reader).await?;
         drop(reader);
         months::make_all(&writers.get().await?, Timestamp::from_millis(i64::MAX)).await?;
         let lanes = Lanes::start(&writers, options.lanes, options.queue, options.sink.clone())?;
-        let whole_months = options.whole_months;
-        Ok(Self { inner: Arc::new(Inner { readers, writers, lanes, whole_months }) })
+        let (address, whole_months) = (options.address, options.whole_months);
+        Ok(Self {
+            inner: Arc::new(Inner { address, readers, writers, replicas, lanes, whole_months }),
+        })
     }
 
     /// Refuses new work, carries out every write that waits, and lets go of the connections.
@@ -137,6 +149,7 @@ impl PostgresStore {
         self.inner.lanes.close().await;
         self.inner.writers.close();
         self.inner.readers.close();
+        self.inner.replicas.close();
     }
 
     pub fn stats(&self) -> Stats {
@@ -151,6 +164,8 @@ impl PostgresStore {
             writes: gauges.writes.load(Ordering::Relaxed),
             batches: gauges.batches.load(Ordering::Relaxed),
             failed_batches: gauges.failed_batches.load(Ordering::Relaxed),
+            replica_answers: self.inner.replicas.answers.load(Ordering::Relaxed),
+            replica_misses: self.inner.replicas.left_to_primary.load(Ordering::Relaxed),
         }
     }
 
@@ -167,6 +182,14 @@ impl PostgresStore {
     /// Drops the connections that nobody uses.
     pub(crate) fn forget_writers(&self) {
         self.inner.writers.retain(|_, _| false);
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.inner.address
+    }
+
+    pub(crate) fn replicas(&self) -> &Replicas {
+        &self.inner.replicas
     }
 
     pub(crate) fn lanes(&self) -> &Lanes {

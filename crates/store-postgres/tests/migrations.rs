@@ -1,14 +1,21 @@
 //! Migrations go up, down and up again, and never touch what a newer version wrote.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use tidings_core::ports::StoreError;
+use std::time::Duration;
+
+use tidings_core::{
+    erasure::{ErasureId, NewErasure},
+    ids::{NotificationId, Rev},
+    ports::{Accept, Erasures as _, Inboxes as _, Maintenance as _, StoreError, Users as _},
+};
 use tidings_store_postgres::{
     Address, Options, PostgresStore,
     migrations::{self, Down, MigrationError},
 };
 use tidings_testkit::{
-    RecordingSink,
+    ManualClock, RecordingSink, message,
     postgres::{Database, Postgres},
+    user,
 };
 
 fn address(database: &Database<'_>) -> Address {
@@ -53,6 +60,50 @@ async fn up_down_and_up_again() {
     assert_eq!(schema(&database), "", "only the table of versions");
     assert_eq!(migrations::up(&address).await.unwrap(), all);
     assert_eq!(schema(&database), first);
+}
+
+/// Something of everything that the newest migrations touch.
+async fn fill(database: &Database<'_>, clock: &ManualClock) {
+    let store = open(database).await.unwrap();
+    let alice = user("alice");
+    store.see_user(&alice, clock.tick()).await.unwrap();
+    let now = clock.tick();
+    let messages = vec![
+        message(now).actor("bob").build(),
+        message(now).keep_for(Duration::from_secs(3_600)).build(),
+        message(now).to_all().build(),
+    ];
+    store.accept(Accept { messages, idempotency: None, now }).await.unwrap();
+    let id = ErasureId(NotificationId::new_v7(now, [7; 10]).0);
+    let erasure = NewErasure { id, user: user("carol"), requested_at: now, settles_at: now };
+    store.begin_erasure(erasure).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn with_rows_they_go_down_and_up_again() {
+    let database = Postgres::shared().database();
+    let address = address(&database);
+    let clock = ManualClock::default();
+    let all = migrations::up(&address).await.unwrap();
+    // One step at a time, as far as inboxes are there: nothing of them is lost.
+    fill(&database, &clock).await;
+    for steps in 1..=all.len() as u32 - 2 {
+        migrations::down(&address, Down::Steps(steps)).await.unwrap();
+        migrations::up(&address).await.unwrap();
+        let store = open(&database).await.unwrap();
+        let page = store.sync(&user("alice"), Rev(0), 10).await.unwrap();
+        assert_eq!((page.items.len(), page.unread), (2, 2), "{steps} down and up");
+        // Whether or not one has its own time to go by now.
+        let before = clock.advance(Duration::from_secs(7_200));
+        while store.retain(before, clock.tick(), 100).await.unwrap() > 0 {}
+        let page = store.sync(&user("alice"), Rev(0), 10).await.unwrap();
+        assert_eq!((page.items.len(), page.unread), (0, 0));
+        store.close().await;
+        migrations::down(&address, Down::To(0)).await.unwrap();
+        migrations::up(&address).await.unwrap();
+        fill(&database, &clock).await;
+    }
 }
 
 #[tokio::test]

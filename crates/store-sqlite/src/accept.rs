@@ -6,13 +6,13 @@ use tidings_core::{
     announcement::MAX_IMMEDIATE,
     ids::{NotificationId, UserId},
     notification::{NewMessage, Recipients},
-    ports::{Accept, AcceptOutcome, Accepted},
+    ports::{Accept, AcceptOutcome, Accepted, StoreError},
     time::Timestamp,
 };
 
 use crate::{
     announcements, dedupe,
-    failure::Result,
+    failure::{Failure, Result},
     idempotency, messages,
     writer::{Tx, Weight},
 };
@@ -49,6 +49,28 @@ pub(crate) fn accept(tx: &mut Tx<'_>, request: Accept) -> Result<AcceptOutcome> 
     }
     let note = claim.map(|claim| claim.note).unwrap_or_default();
     Ok(AcceptOutcome { accepted, replayed: false, note })
+}
+
+/// Ends with the first that finds no room.
+pub(crate) fn accept_in_order(
+    tx: &mut Tx<'_>,
+    requests: Vec<Accept>,
+) -> Result<Vec<Result<AcceptOutcome, StoreError>>> {
+    let mut outcomes = Vec::with_capacity(requests.len());
+    for request in requests {
+        match tx.part(|tx| accept(tx, request)) {
+            Ok(outcome) => outcomes.push(Ok(outcome)),
+            Err(Failure::Store(mismatch @ StoreError::IdempotencyMismatch)) => {
+                outcomes.push(Err(mismatch));
+            }
+            Err(Failure::Store(busy @ StoreError::Busy)) => {
+                outcomes.push(Err(busy));
+                break;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(outcomes)
 }
 
 /// Whether it has to be an announcement, whatever else is in the request.
@@ -92,7 +114,7 @@ fn add_at_once(
     mut users: Vec<UserId>,
     now: Timestamp,
 ) -> Result<Accepted> {
-    let NewMessage { message, dedupe_key, .. } = new;
+    let NewMessage { message, dedupe_key, keep_for, .. } = new;
     let id = message.id;
     if let Some(key) = &dedupe_key
         && let Some(first) = leave_out_those_who_have(tx, key, &mut users, now)?
@@ -101,7 +123,7 @@ fn add_at_once(
         return Ok(Accepted { id: first, recipients: 0, duplicate: true, announced: false });
     }
     let recipients = users.len() as u64;
-    let stored = messages::insert(tx, message, now, recipients)?;
+    let stored = messages::insert(tx, message, now, keep_for, recipients)?;
     for user in &users {
         let inbox = messages::add_item(tx, &stored, user, now)?;
         if let Some(key) = &dedupe_key {

@@ -49,7 +49,7 @@ const DELETE: &str = "DELETE FROM announcements WHERE id = ?1";
 /// Stores a message as a job for later. Its dedupe key is looked at when it reaches each
 /// recipient.
 pub(crate) fn accept(tx: &mut Tx<'_>, new: NewMessage, now: Timestamp) -> Result<Accepted> {
-    let NewMessage { message, recipients, dedupe_key, send_at } = new;
+    let NewMessage { message, recipients, dedupe_key, send_at, keep_for } = new;
     let id = message.id;
     let run_at = send_at.map_or(now, |at| at.max(now));
     let state =
@@ -69,7 +69,7 @@ pub(crate) fn accept(tx: &mut Tx<'_>, new: NewMessage, now: Timestamp) -> Result
     let total = audience.total;
     let values = (number, audience.to_all, audience.last, from_count(total));
     tx.conn.prepare_cached(SET_AUDIENCE)?.execute(values)?;
-    messages::insert(tx, message, run_at, total)?;
+    messages::insert(tx, message, run_at, keep_for, total)?;
     Ok(Accepted { id, recipients: total, duplicate: false, announced: true })
 }
 

@@ -16,20 +16,26 @@ pub(crate) const EXPIRED: &str = "SELECT number, id FROM messages
     WHERE expires_at IS NOT NULL AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2";
 pub(crate) const OLD: &str = "SELECT number, id FROM messages
     WHERE sent_at < ?1 ORDER BY sent_at LIMIT ?2";
+pub(crate) const OUTLIVED: &str = "SELECT number, id FROM messages
+    WHERE keep_until IS NOT NULL AND keep_until <= ?1 ORDER BY keep_until LIMIT ?2";
 
 pub(crate) fn expire(tx: &mut Tx<'_>, now: Timestamp, limit: usize) -> Result<u64> {
     let swept = sweep(tx, EXPIRED, now, now, limit)?;
     Ok(swept.rows)
 }
 
-/// Counts from when a message went out: one that was written long ahead is not old yet.
+/// Counts from when a message went out: one that was written long ahead is not old yet. First
+/// goes what has a time of its own.
 pub(crate) fn retain(
     tx: &mut Tx<'_>,
     before: Timestamp,
     now: Timestamp,
     limit: usize,
 ) -> Result<u64> {
-    let swept = sweep(tx, OLD, before, now, limit)?;
+    let mut swept = sweep(tx, OUTLIVED, now, now, limit)?;
+    if swept.rows == 0 {
+        swept = sweep(tx, OLD, before, now, limit)?;
+    }
     for id in swept.gone {
         announcements::delete(tx, id)?;
     }

@@ -1,6 +1,6 @@
 //! The body of a notification, stored once for all of its recipients, and its items.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension};
 use tidings_core::{
@@ -18,8 +18,11 @@ use crate::{
     writer::Tx,
 };
 
-const INSERT: &str = "INSERT INTO messages (id, sent_at, expires_at, recipients, body, actor_id)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const INSERT: &str = "INSERT INTO messages
+        (id, sent_at, expires_at, recipients, body, actor_id, keep_until)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+/// The `sent_at` of what has its own time to go.
+const NEVER_OLD: i64 = i64::MAX;
 pub(crate) const KNOWN: &str =
     "SELECT m.recipients, EXISTS (SELECT 1 FROM announcements a WHERE a.id = m.id)
     FROM messages m WHERE m.id = ?1";
@@ -69,17 +72,20 @@ pub(crate) fn insert(
     tx: &Tx<'_>,
     message: Message,
     sent_at: Timestamp,
+    keep_for: Option<Duration>,
     recipients: u64,
 ) -> Result<Stored> {
     let message = with_actor(tx.conn, message)?;
+    let keep_until = keep_for.map(|duration| sent_at.plus(duration).as_millis());
     let body = serde_json::to_string(&message).map_err(Failure::corrupt)?;
     tx.conn.prepare_cached(INSERT)?.execute((
         from_id(&message.id),
-        sent_at.as_millis(),
+        keep_until.map_or(sent_at.as_millis(), |_| NEVER_OLD),
         message.expires_at.map(Timestamp::as_millis),
         from_count(recipients),
         body,
         message.actor_id.as_ref().map(UserId::as_str),
+        keep_until,
     ))?;
     Ok(Stored { number: tx.conn.last_insert_rowid(), message: Arc::new(message) })
 }

@@ -90,6 +90,12 @@ const MIGRATIONS: &[Migration] = &[
         up: include_str!("../migrations/0006_erasures.up.sql"),
         down: include_str!("../migrations/0006_erasures.down.sql"),
     },
+    Migration {
+        version: 7,
+        name: "type_retention",
+        up: include_str!("../migrations/0007_type_retention.up.sql"),
+        down: include_str!("../migrations/0007_type_retention.down.sql"),
+    },
 ];
 
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -39,6 +39,18 @@ impl Inboxes for SqliteStore {
         self.write(weight, move |tx| accept::accept(tx, request)).await
     }
 
+    async fn accept_in_order(
+        &self,
+        requests: Vec<Accept>,
+    ) -> Result<Vec<Result<AcceptOutcome, StoreError>>, StoreError> {
+        let weights = requests.iter().map(accept::weight);
+        let weight = weights.fold(Weight::default(), |sum, one| Weight {
+            rows: sum.rows + one.rows,
+            bytes: sum.bytes + one.bytes,
+        });
+        self.write(weight, move |tx| accept::accept_in_order(tx, requests)).await
+    }
+
     async fn replay(
         &self,
         claim: &IdempotencyClaim,

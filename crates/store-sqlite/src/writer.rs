@@ -44,6 +44,22 @@ impl Tx<'_> {
     pub(crate) fn emit(&mut self, change: InboxChange) {
         self.changes.push(Arc::new(change));
     }
+
+    /// What of a write may fail without the rest of it: then nothing of this part stays.
+    pub(crate) fn part<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        execute(self.conn, "SAVEPOINT part")?;
+        let heard = self.changes.len();
+        let outcome = work(self);
+        if outcome.is_err() {
+            self.changes.truncate(heard);
+            if self.conn.is_autocommit() {
+                return outcome;
+            }
+            execute(self.conn, "ROLLBACK TO part")?;
+        }
+        execute(self.conn, "RELEASE part")?;
+        outcome
+    }
 }
 
 /// A write on its way: carried out in a batch, answered after its commit.

@@ -31,8 +31,13 @@ impl Authority {
 
     /// A certificate that is valid to the end of June of this year.
     pub fn issue(&self, year: i32) -> Issued {
+        self.issue_to(&["localhost", "127.0.0.1"], year)
+    }
+
+    /// The same, made out to other names.
+    pub fn issue_to(&self, names: &[&str], year: i32) -> Issued {
         let key = KeyPair::generate().expect("a key");
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).expect("parameters");
         params.not_after = date_time_ymd(year, 6, 30);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");

@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use serde_json::value::RawValue;
@@ -54,6 +57,7 @@ pub fn message(now: Timestamp) -> MessageBuilder {
         parts,
         recipients: Recipients::Users(vec![user("alice")]),
         dedupe_key: None,
+        keep_for: None,
         send_at: None,
     }
 }
@@ -68,6 +72,7 @@ pub struct MessageBuilder {
     parts: MessageParts,
     recipients: Recipients,
     dedupe_key: Option<String>,
+    keep_for: Option<Duration>,
     send_at: Option<Timestamp>,
 }
 
@@ -132,6 +137,12 @@ impl MessageBuilder {
         self
     }
 
+    #[must_use]
+    pub fn keep_for(mut self, duration: Duration) -> Self {
+        self.keep_for = Some(duration);
+        self
+    }
+
     /// Anything else.
     #[must_use]
     pub fn with(mut self, edit: impl FnOnce(&mut MessageParts)) -> Self {
@@ -151,6 +162,7 @@ impl MessageBuilder {
             recipients: self.recipients,
             dedupe_key: self.dedupe_key,
             send_at: self.send_at,
+            keep_for: self.keep_for,
         }
     }
 }

@@ -70,6 +70,7 @@ pub const TABLES: &[Table] = &[
             text("entity_type"),
             text("entity_id"),
             text("actor_id"),
+            int("keep_until"),
             text("body"),
         ],
     ),

@@ -105,6 +105,8 @@ pub struct NewMessage {
     pub dedupe_key: Option<String>,
     /// Not before this instant; `None` is at once.
     pub send_at: Option<Timestamp>,
+    /// How long it is kept after it was sent; `None` is as long as others.
+    pub keep_for: Option<Duration>,
 }
 
 impl Draft {
@@ -120,16 +122,14 @@ impl Draft {
     ) -> Result<NewMessage, FieldErrors> {
         let mut errors = FieldErrors::below(at);
         let recipients = self.to.check(&mut errors);
-        let default_priority = types.get(&self.kind).map(|spec| spec.priority);
-        if default_priority.is_none() {
+        let spec = types.get(&self.kind);
+        if spec.is_none() {
             errors.add("/type", "UNKNOWN_TYPE", "is not a notification type that is declared here");
         }
         self.check_texts(&mut errors);
         self.check_times(&mut errors, now);
         let data = check_data(&mut errors, self.data, limits.data);
-        let (Some(recipients), Some(default_priority), Some(data)) =
-            (recipients, default_priority, data)
-        else {
+        let (Some(recipients), Some(spec), Some(data)) = (recipients, spec, data) else {
             return Err(errors);
         };
         if !errors.is_empty() {
@@ -147,7 +147,7 @@ impl Draft {
             message: self.message,
             data,
             actions: self.actions,
-            priority: self.priority.unwrap_or(default_priority),
+            priority: self.priority.unwrap_or(spec.priority),
             group_key: self.group_key,
             collapse_key: self.collapse_key,
             trace_id: self.trace_id,
@@ -160,6 +160,7 @@ impl Draft {
             recipients,
             dedupe_key: self.dedupe_key,
             send_at: self.send_at.filter(|at| *at > now),
+            keep_for: spec.retention,
         })
     }
 

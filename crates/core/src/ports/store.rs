@@ -96,6 +96,14 @@ pub trait Inboxes {
     /// [`MAX_DUE`](crate::announcement::MAX_DUE) of them due already, it is `Busy`.
     async fn accept(&self, accept: Accept) -> Result<AcceptOutcome, StoreError>;
 
+    /// Carries out requests one after the other, each as [`accept`](Self::accept) does, in one
+    /// transaction. It ends with the first that is `Busy`, so there may be fewer outcomes than
+    /// requests. `Err` of the whole: nothing was done, perhaps because one of them is at fault.
+    async fn accept_in_order(
+        &self,
+        requests: Vec<Accept>,
+    ) -> Result<Vec<Result<AcceptOutcome, StoreError>>, StoreError>;
+
     /// The outcome of the request that had this idempotency key first, if there was one.
     /// Asked before a request is checked: what was valid then may not be valid any more.
     async fn replay(

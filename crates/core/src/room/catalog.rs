@@ -32,7 +32,7 @@ pub enum WhenDown {
 #[serde(deny_unknown_fields)]
 pub struct History {
     pub messages: usize,
-    #[serde(with = "jiff::fmt::serde::unsigned_duration::friendly::compact::required")]
+    #[serde(with = "crate::duration")]
     pub age: Duration,
 }
 

@@ -6,6 +6,9 @@ use tidings_core::{room::Rule, time::Timestamp};
 
 use super::Config;
 
+const MINUTE: Duration = Duration::from_secs(60);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Shortest secret for HMAC signatures: as long as the shortest hash (RFC 7518 §3.2).
 pub const MIN_SECRET: usize = 32;
 
@@ -50,9 +53,11 @@ pub fn check(config: &Config) -> Vec<String> {
     if let Err(problem) = tracing_subscriber::EnvFilter::try_new(&config.log.level) {
         need(false, &format!("log.level: {problem}"));
     }
-    for name in config.types.keys() {
+    for (name, spec) in &config.types {
         let fine = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
         need(fine, "types: a type's name has 1 to 64 characters");
+        let fine = spec.retention.is_none_or(|kept| (MINUTE..=100 * YEAR).contains(&kept));
+        need(fine, &format!("types.{name}.retention: must be between 1m and 100 years"));
     }
     problems
 }

@@ -96,6 +96,10 @@ pub struct Database {
     /// Between two looks for that.
     #[serde(with = "duration")]
     pub outbox_pause: Duration,
+    /// Whether it listens for them too, so that the pause may be long.
+    pub outbox_notify: bool,
+    /// Copies of the database that lists and history may be read from.
+    pub replicas: Vec<DatabaseUrl>,
 }
 
 impl Default for Database {
@@ -112,6 +116,8 @@ impl Default for Database {
             whole_months: true,
             outbox: true,
             outbox_pause: Duration::from_millis(50),
+            outbox_notify: false,
+            replicas: Vec::new(),
         }
     }
 }
@@ -124,6 +130,11 @@ impl Config {
             Some(url) => url.place(),
         }
     }
+
+    /// The replicas whose addresses are valid.
+    pub fn replicas(&self) -> Vec<Address> {
+        self.database.replicas.iter().filter_map(|url| url.address().ok()).collect()
+    }
 }
 
 pub(super) fn check(config: &Config, need: &mut impl FnMut(bool, &str)) {
@@ -132,6 +143,15 @@ pub(super) fn check(config: &Config, need: &mut impl FnMut(bool, &str)) {
         let what = "database_url (TIDINGS_DATABASE_URL): must be sqlite:PATH or";
         need(false, &format!("{what} postgres://USER:PASSWORD@HOST/DATABASE: {problem}"));
     }
+    for url in &database.replicas {
+        if let Err(problem) = url.address() {
+            need(false, &format!("database.replicas: must be postgres://… each: {problem}"));
+        }
+    }
+    need(
+        database.replicas.len() <= 16,
+        "database.replicas: at most 16; put a load balancer before more",
+    );
     let is_postgres = matches!(config.place(), Ok(Place::Postgres(_)));
     need(
         !(config.dev && is_postgres),

@@ -28,7 +28,8 @@ const FALLBACKS: [(&str, &str); 6] = [
 ];
 
 /// Settings that are lists: written with commas.
-const LISTS: [&str; 3] = ["http.origins", "http.trusted_proxies", "http.hosts"];
+const LISTS: [&str; 4] =
+    ["http.origins", "http.trusted_proxies", "http.hosts", "database.replicas"];
 
 /// Settings that are text even if they look like a number.
 const TEXTS: [&str; 6] = [

@@ -41,7 +41,7 @@ use crate::{auth::KeyConfig, rooms::EventSpec};
 
 /// Durations are written like `25s`, `5m` or `90d`.
 mod duration {
-    pub(super) use jiff::fmt::serde::unsigned_duration::friendly::compact::required::*;
+    pub(super) use tidings_core::duration::*;
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

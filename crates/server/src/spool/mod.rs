@@ -38,7 +38,7 @@ const QUEUE: usize = 4_096;
 /// A segment that has grown to this is left for a new one.
 const SEGMENT_BYTES: u64 = 16 << 20;
 /// Most that is read at once to be carried out.
-const FRONT_RECORDS: usize = 128;
+const FRONT_RECORDS: usize = 512;
 const FRONT_BYTES: usize = 8 << 20;
 /// Said of the database while something waits that has to come first.
 pub const STORED_FIRST: &str = "what was accepted before it went away is stored first";
@@ -130,6 +130,16 @@ impl Spool {
     /// Opens the spool in this directory, which one process at a time may have.
     pub fn open(dir: PathBuf, bounds: Bounds) -> anyhow::Result<Self> {
         Self::open_with(dir, bounds, SEGMENT_BYTES)
+    }
+
+    /// How many requests wait in a data directory that no server uses.
+    pub fn waiting_in(data_dir: &std::path::Path) -> anyhow::Result<u64> {
+        let dir = data_dir.join("spool");
+        if !dir.exists() {
+            return Ok(0);
+        }
+        let bounds = Bounds { bytes: u64::MAX, records: u64::MAX };
+        Ok(Self::open(dir, bounds)?.level().records)
     }
 
     fn open_with(dir: PathBuf, bounds: Bounds, segment_bytes: u64) -> anyhow::Result<Self> {

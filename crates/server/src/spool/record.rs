@@ -3,7 +3,7 @@
 //! Records outlive the version that wrote them, so they have a shape of their own. Fields may be added if what is
 //! without them means the same as before; anything else takes a new [`VERSION`](super::segment::VERSION).
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -43,6 +43,8 @@ struct Spooled {
     dedupe_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     send_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keep_for: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -179,12 +181,6 @@ impl Record {
         let announced = self.is_announced();
         self.immediate().filter(move |_| !announced)
     }
-
-    /// Everybody who gets something at once; `None`: only the store knows who that is.
-    pub fn everybody(&self) -> Option<impl Iterator<Item = &UserId>> {
-        let known = !self.is_announced() && self.messages.iter().all(|s| !s.is_job(self.now));
-        known.then(|| self.immediate().flat_map(|(_, users)| users))
-    }
 }
 
 impl Spooled {
@@ -211,6 +207,7 @@ impl Spooled {
             recipients,
             dedupe_key: self.dedupe_key.clone(),
             send_at: self.send_at,
+            keep_for: self.keep_for,
         }
     }
 }
@@ -222,7 +219,8 @@ impl From<NewMessage> for Spooled {
             Recipients::Room(room) => To::Room(room),
             Recipients::All => To::All,
         };
-        Self { message: new.message, to, dedupe_key: new.dedupe_key, send_at: new.send_at }
+        let NewMessage { message, dedupe_key, send_at, keep_for, .. } = new;
+        Self { message, to, dedupe_key, send_at, keep_for }
     }
 }
 

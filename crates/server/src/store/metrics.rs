@@ -50,7 +50,16 @@ impl Collector for Postgres {
             let name = format!("tidings_store_{usage}_connections_busy");
             gauge(&mut encoder, &name, "Connections to the database in use", busy)?;
         }
-        Ok(())
+        let answers = stats.replica_answers;
+        counter(
+            &mut encoder,
+            "tidings_store_replica_answers",
+            "Reads that replicas answered",
+            answers,
+        )?;
+        let misses = stats.replica_misses;
+        let help = "Reads that the primary answered in place of a replica";
+        counter(&mut encoder, "tidings_store_replica_misses", help, misses)
     }
 }
 

@@ -104,6 +104,7 @@ fn postgres_options(
     let database = &config.database;
     let node = config.node_id.as_deref().unwrap_or_default();
     tidings_store_postgres::Options {
+        replicas: config.replicas(),
         readers: database.readers,
         lanes: database.lanes,
         writers: database.writers,

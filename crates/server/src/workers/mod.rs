@@ -110,10 +110,18 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
 
 /// Starts what carries out the entries of the outbox.
 pub fn take_outbox(loops: &mut JoinSet<()>, state: &AppState, store: &PostgresStore) {
+    if state.config.database.outbox_notify {
+        loops.spawn(outbox::listen(state.clone(), store.clone()));
+    }
     let store = store.clone();
-    every(loops, state, state.config.database.outbox_pause, move |state| {
-        outbox::tick(state, store.clone())
-    });
+    let pause = state.config.database.outbox_pause;
+    every_or_when(
+        loops,
+        state,
+        pause,
+        |state| Some(&state.published),
+        move |state| outbox::tick(state, store.clone()),
+    );
 }
 
 /// Calls `tick` again and again, with `pause` in between, until the server stops.

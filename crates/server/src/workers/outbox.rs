@@ -57,10 +57,27 @@ fn report(state: &AppState, taken: &Taken) {
     }
 }
 
-async fn rest(state: &AppState, problem: StoreError) -> anyhow::Result<()> {
+/// Looks at once when the database says that there is something, until the server stops.
+pub(super) async fn listen(state: AppState, store: PostgresStore) {
+    while state.lifecycle.phase() != Phase::Stopping {
+        let ended = tokio::select! {
+            ended = store.listen_outbox(|| state.published.notify_one()) => ended,
+            () = state.lifecycle.reached(Phase::Stopping) => return,
+        };
+        let problem = ended.err().map(|problem| problem.to_string()).unwrap_or_default();
+        tracing::warn!(event = "outbox.deaf", problem, "looked for after the usual pauses only");
+        pause(&state).await;
+    }
+}
+
+async fn pause(state: &AppState) {
     tokio::select! {
         () = tokio::time::sleep(REST) => {}
         () = state.lifecycle.reached(Phase::Stopping) => {}
     }
+}
+
+async fn rest(state: &AppState, problem: StoreError) -> anyhow::Result<()> {
+    pause(state).await;
     Err(anyhow::Error::new(problem).context("the outbox"))
 }

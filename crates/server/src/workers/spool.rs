@@ -1,8 +1,5 @@
-//! Carries out what waits in the spool, in order: what concerns the same user never side by side.
+//! Carries out what waits in the spool, in order, many records in one transaction.
 
-use std::collections::HashSet;
-
-use futures_util::future::join_all;
 use tidings_core::{
     audit::{Actor, Happening},
     ids::{NotificationId, UserId},
@@ -19,6 +16,8 @@ use crate::{
 
 /// So often a record is tried that the store fails on, before it is looked at whether the store takes others.
 const ATTEMPTS: u32 = 5;
+/// Items of inboxes in one transaction, unless one record has more.
+const ITEMS: usize = 2_000;
 
 /// Carries out what waits, until nothing does or the store is away.
 pub async fn tick(state: AppState) -> anyhow::Result<()> {
@@ -53,58 +52,79 @@ async fn replay(state: &AppState, spool: &Spool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Carries out the first records, as many as concern different users. `false`: not now.
+/// Carries out the first records in one transaction. `false`: not now.
 async fn round(state: &AppState, spool: &Spool, front: &[Waiting]) -> anyhow::Result<bool> {
-    let apart = apart(front);
-    if apart.is_empty() {
+    let first = first_together(front);
+    if first.is_empty() {
         let Some(first) = front.first() else { return Ok(true) };
         bury(state, spool, first, Reason::Unreadable).await?;
         return Ok(true);
     }
     state.breakers.hasten_write(state.config.spool.retry);
-    let accepting = apart.iter().map(|(_, record)| state.store.accept(record.to_accept()));
-    let outcomes = join_all(accepting).await;
-    // Up to the first that was not taken: those behind it are tried again, which changes nothing.
-    for ((waiting, record), outcome) in apart.into_iter().zip(outcomes) {
-        match outcome {
-            Ok(outcome) => {
-                state.breakers.hasten_read();
-                taken(state, record, &outcome).await;
-                spool.done(waiting);
-            }
-            Err(StoreError::IdempotencyMismatch) => {
-                bury(state, spool, waiting, Reason::IdempotencyMismatch).await?;
-            }
-            Err(StoreError::Internal(problem)) => {
-                tracing::error!(event = "spool.refused", problem, "the store fails on a request");
-                return poisoned(state, spool, waiting).await;
-            }
-            Err(StoreError::Unavailable(_) | StoreError::Busy) => return Ok(false),
+    let requests = first.iter().map(|(_, record)| record.to_accept()).collect();
+    let outcomes = match state.store.accept_in_order(requests).await {
+        Ok(outcomes) => outcomes,
+        Err(StoreError::Internal(_)) => return one_by_one(state, spool, first).await,
+        Err(away) => vec![Err(away)],
+    };
+    for ((waiting, record), outcome) in first.into_iter().zip(outcomes) {
+        if !settled(state, spool, (waiting, record), outcome).await? {
+            return Ok(false);
         }
     }
     Ok(true)
 }
 
-/// The first records that have no user in common. One whose users only the store knows goes alone.
-fn apart(front: &[Waiting]) -> Vec<(&Waiting, &Record)> {
-    let mut users: HashSet<&UserId> = HashSet::new();
-    let mut apart = Vec::new();
-    for waiting in front {
-        let Ok(record) = &waiting.record else { break };
-        let Some(everybody) = record.everybody() else {
-            if apart.is_empty() {
-                apart.push((waiting, record));
-            }
-            break;
-        };
-        let everybody: Vec<&UserId> = everybody.collect();
-        if everybody.iter().any(|user| users.contains(user)) {
-            break;
+/// As many of the first records as one transaction should hold.
+fn first_together(front: &[Waiting]) -> Vec<(&Waiting, &Record)> {
+    let mut items = 0;
+    let readable = front.iter().map_while(|waiting| Some((waiting, waiting.record.as_ref().ok()?)));
+    let together = readable.take_while(|(_, record)| {
+        let before = items;
+        items += record.at_once().map(|(_, users)| users.len()).sum::<usize>();
+        before == 0 || items <= ITEMS
+    });
+    together.collect()
+}
+
+/// One of them spoils it for the others: up to that one.
+async fn one_by_one(
+    state: &AppState,
+    spool: &Spool,
+    records: Vec<(&Waiting, &Record)>,
+) -> anyhow::Result<bool> {
+    for (waiting, record) in records {
+        let outcome = state.store.accept(record.to_accept()).await;
+        if !settled(state, spool, (waiting, record), outcome).await? {
+            return Ok(false);
         }
-        users.extend(everybody);
-        apart.push((waiting, record));
     }
-    apart
+    Ok(true)
+}
+
+/// What becomes of the first record. `false`: it has to be tried again.
+async fn settled(
+    state: &AppState,
+    spool: &Spool,
+    (waiting, record): (&Waiting, &Record),
+    outcome: Result<AcceptOutcome, StoreError>,
+) -> anyhow::Result<bool> {
+    match outcome {
+        Ok(outcome) => {
+            state.breakers.hasten_read();
+            taken(state, record, &outcome).await;
+            spool.done(waiting);
+        }
+        Err(StoreError::IdempotencyMismatch) => {
+            bury(state, spool, waiting, Reason::IdempotencyMismatch).await?;
+        }
+        Err(StoreError::Internal(problem)) => {
+            tracing::error!(event = "spool.refused", problem, "the store fails on a request");
+            return poisoned(state, spool, waiting).await;
+        }
+        Err(StoreError::Unavailable(_) | StoreError::Busy) => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// The store has it: says so to those who were shown it, and withdraws what did not get in.

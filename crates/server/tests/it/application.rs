@@ -241,7 +241,8 @@ async fn who_is_taken_from_the_members_is_asked_about_anew() {
     let application = Answering::start(yes()).await;
     let parts = Parts { bus: Some(bus.join()), ..Parts::default() };
     let first = TestServer::with_parts(ask(&application), parts).await;
-    let parts = Parts { store: Some(Arc::clone(&first.state.store)), bus: Some(bus.join()) };
+    let store = Some(Arc::clone(&first.state.store));
+    let parts = Parts { store, bus: Some(bus.join()), ..Parts::default() };
     let second = TestServer::with_parts(ask(&application), parts).await;
     let mut here = first.connect("alice").await;
     let mut there = second.connect("alice").await;

@@ -240,7 +240,7 @@ async fn what_is_shown_before_it_is_stored_is_described() {
         server.api().post("/notifications", &once).await.json(202);
         once["dedupeKey"] = "another".into();
         server.api().post("/notifications", &once).await.json(202);
-        outage.end();
+        outage.end().await;
         let mut updates = 0;
         while updates < 2 {
             let (name, body) = eve.next().await.expect("open");

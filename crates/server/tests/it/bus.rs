@@ -15,7 +15,7 @@ async fn server(bus: &LossyBus) -> TestServer {
 /// A second node of the same cluster: the same store, the same bus.
 async fn second_node(first: &TestServer, bus: &LossyBus) -> TestServer {
     let store = Some(Arc::clone(&first.state.store));
-    TestServer::with_parts(|_| {}, Parts { store, bus: Some(bus.join()) }).await
+    TestServer::with_parts(|_| {}, Parts { store, bus: Some(bus.join()), ..Parts::default() }).await
 }
 
 /// The seqs of notifications, live or pending, until this many were told. Fails if one comes

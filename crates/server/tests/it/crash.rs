@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use tidings_testkit::postgres::Postgres;
 use tokio::{process::Command, sync::watch};
 
-use crate::support::{Answer, Api, Client, Tidings, claims, fresh, sign, within};
+use crate::support::{Answer, Api, Client, Tidings, claims, cycles, fresh, sign, within};
 
-const NOTIFICATIONS: usize = 2_000;
+/// Between two kills.
+const NOTIFICATIONS: usize = 180;
 const SENDERS: usize = 16;
-const KILLS: usize = 10;
 
 /// Where the server is now; it changes with every start.
 type Address = watch::Receiver<Option<std::net::SocketAddr>>;
@@ -49,10 +49,10 @@ async fn send(key: &str, address: &mut Address, n: usize) -> String {
 
 /// A client that follows by rev through every restart; gives the message of each id, once, in
 /// the order of their seqs.
-async fn follow(mut address: Address) -> Vec<(u64, String)> {
+async fn follow(mut address: Address, all: usize) -> Vec<(u64, String)> {
     let mut known: BTreeMap<u64, String> = BTreeMap::new();
     let mut rev = 0;
-    while known.len() < NOTIFICATIONS {
+    while known.len() < all {
         let now = address.wait_for(Option::is_some).await.expect("a server").expect("some");
         let auth = json!({ "token": sign(&claims("alice")), "since": rev });
         let Some(mut client) = Client::connect_if_there(now, auth).await else { continue };
@@ -71,7 +71,7 @@ async fn follow(mut address: Address) -> Vec<(u64, String)> {
                 assert_eq!(before, None, "told twice: {one}");
                 rev = rev.max(one["rev"].as_u64().expect("a number"));
             }
-            if known.len() == NOTIFICATIONS {
+            if known.len() == all {
                 break;
             }
         }
@@ -103,25 +103,27 @@ async fn kill_9(url: Option<&str>) {
     let key = within(tidings(&path, url, &new_key).output()).await.expect("it runs");
     let key = Tidings::printed(&key);
     let serve = async || Tidings::spawn(tidings(&path, url, &["serve", "--port", "0"])).await;
+    let kills = cycles();
+    let all = NOTIFICATIONS * (kills + 1);
     let (now, address) = watch::channel(None);
-    let following = tokio::spawn(follow(address.clone()));
+    let following = tokio::spawn(follow(address.clone(), all));
     let accepted = Arc::<Mutex<Vec<String>>>::default();
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
             let (key, mut address) = (key.clone(), address.clone());
             let accepted = Arc::clone(&accepted);
             tokio::spawn(async move {
-                for n in (sender..NOTIFICATIONS).step_by(SENDERS) {
+                for n in (sender..all).step_by(SENDERS) {
                     let id = send(&key, &mut address, n).await;
                     accepted.lock().expect("no panic").push(id);
                 }
             })
         })
         .collect();
-    for kill in 1..=KILLS {
+    for kill in 1..=kills {
         let server = serve().await;
         now.send_replace(Some(server.address));
-        let enough = kill * NOTIFICATIONS / (KILLS + 1);
+        let enough = kill * NOTIFICATIONS;
         within(async {
             while accepted.lock().expect("no panic").len() < enough {
                 tokio::task::yield_now().await;
@@ -139,14 +141,14 @@ async fn kill_9(url: Option<&str>) {
     let followed = within(following).await.expect("all are told");
     let accepted = accepted.lock().expect("no panic").clone();
     let distinct: BTreeSet<&String> = accepted.iter().collect();
-    assert_eq!(distinct.len(), NOTIFICATIONS);
+    assert_eq!(distinct.len(), all);
     let told: BTreeSet<&String> = followed.iter().map(|(_, id)| id).collect();
     assert_eq!(told, distinct, "the client");
     let seqs: Vec<u64> = followed.iter().map(|(seq, _)| *seq).collect();
-    assert_eq!(seqs, (1..=NOTIFICATIONS as u64).collect::<Vec<_>>());
+    assert_eq!(seqs, (1..=all as u64).collect::<Vec<_>>());
     let stored = stored(&server).await;
     assert_eq!(stored.iter().collect::<BTreeSet<_>>(), distinct, "the store");
-    assert_eq!(stored.len(), NOTIFICATIONS);
+    assert_eq!(stored.len(), all);
     server.terminate();
     assert_eq!(server.ended().await.0, Some(0));
     check_database(&path, url.is_none());

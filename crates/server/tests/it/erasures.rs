@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Api, TestServer, claims, eventually, now_secs, sign};
+use crate::support::{Api, TestServer, Tidings, claims, eventually, fresh, now_secs, sign};
 
 async fn start_with(settle: Duration) -> TestServer {
     TestServer::with(|config| config.retention.erasure_settle = settle).await
@@ -125,6 +125,50 @@ async fn what_was_begun_is_finished_after_a_restart() {
     let server = server.restart(|_| {}).await;
     let path = format!("/erasures/{}", begun["id"].as_str().expect("an id"));
     eventually(|| async { server.api().get(&path).await.json(200)["state"] == "done" }).await;
+}
+
+/// The real binary, killed again and again while batches of 500 rows are taken out.
+#[tokio::test]
+async fn kill_9_in_the_middle_only_pauses_it() {
+    const ITEMS: usize = 6_000;
+    let (_dir, path) = fresh();
+    let key = Tidings::run(&path, &["keys", "create", "--name", "erase", "--quiet"]).await;
+    let key = Tidings::printed(&key);
+    let serve = async || {
+        let mut command = Tidings::command(&path);
+        command.env("TIDINGS_RETENTION__ERASURE_SETTLE", "0s");
+        command.args(["serve", "--port", "0"]);
+        Tidings::spawn(command).await
+    };
+    let mut server = serve().await;
+    let both = json!({ "to": { "users": ["alice", "bob"] }, "type": "like", "message": "x" });
+    for _ in 0..ITEMS / 100 {
+        let many = vec![&both; 100];
+        let answer = server.api(Some(key.clone())).post("/notifications", &json!(many)).await;
+        answer.json(201);
+    }
+    let begun = server.api(Some(key.clone())).delete("/users/alice").await.json(202);
+    let status = begun["status"].as_str().expect("an address").replace("/api/v1", "");
+    for _ in 0..5 {
+        for _ in 0..rand::random_range(0..5) {
+            server.api(Some(key.clone())).get(&status).await.json(200);
+        }
+        server.kill().await;
+        server = serve().await;
+    }
+    let api = server.api(Some(key));
+    eventually(|| async { api.get(&status).await.json(200)["state"] == "done" }).await;
+    let count = async |token: String| {
+        let own = server.api(Some(token));
+        own.get("/notifications/unread-count").await.json(200)["unread"].clone()
+    };
+    assert_eq!(count(issued("alice", now_secs() + 2)).await, json!(0));
+    assert_eq!(count(sign(&claims("bob"))).await, json!(ITEMS), "his are all there");
+    let alice = server.api(Some(issued("alice", now_secs() + 2)));
+    alice.get("/notifications").await.json(200);
+    let sync = alice.get(&format!("/notifications/sync?since={ITEMS}")).await.json(200);
+    assert_eq!((&sync["reset"], &sync["items"]), (&json!(true), &json!([])));
+    server.kill().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Publishing from inside an application's own transaction, through a real server.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 use tidings_testkit::postgres::Database;
@@ -44,6 +44,29 @@ async fn a_device_hears_what_is_committed_and_nothing_else() {
     assert_eq!(sql.query_one("SELECT post FROM likes", &[]).await.unwrap().get::<_, i32>(0), 42);
     let page = server.user("alice").get("/notifications").await.json(200);
     assert_eq!(page["notifications"].as_array().unwrap().len(), 1);
+}
+
+/// Nobody looks for ten minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_may_say_that_it_published() {
+    let database = postgres().await;
+    let name = database.name();
+    database.execute(&format!("ALTER DATABASE {name} SET tidings.outbox_notify = on"));
+    let url = database.url();
+    let server = TestServer::with(|config| {
+        config.database_url = Some(url.into());
+        config.database.outbox_notify = true;
+        config.database.outbox_pause = Duration::from_secs(600);
+    })
+    .await;
+    let mut alice = server.connect("alice").await;
+    for round in 0..3 {
+        let sql = sql_session(&database.url()).await;
+        let id = notify(&sql, &like("Bob liked your post")).await;
+        assert_eq!(alice.wait("notification").await["id"], json!(id), "{round}");
+        // Whoever listens again looks for what it has not heard.
+        tokio::task::block_in_place(|| database.server().disconnect_all(name));
+    }
 }
 
 #[tokio::test]

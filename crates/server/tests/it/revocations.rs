@@ -225,7 +225,8 @@ async fn another_node_closes_at_once_or_when_it_looks() {
     let bus = LossyBus::default();
     let parts = Parts { bus: Some(bus.join()), ..Parts::default() };
     let first = TestServer::with_parts(|_| {}, parts).await;
-    let parts = Parts { store: Some(Arc::clone(&first.state.store)), bus: Some(bus.join()) };
+    let store = Some(Arc::clone(&first.state.store));
+    let parts = Parts { store, bus: Some(bus.join()), ..Parts::default() };
     let second = TestServer::with_parts(|_| {}, parts).await;
     let alice = join(&second, &issued("alice", 10)).await;
     first.api().post("/users/alice/revoke", &json!({})).await.json(200);

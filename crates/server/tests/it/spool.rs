@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidings_server::{inbox::publisher_channel, server::Parts};
 use tidings_store_sqlite::{Options, SqliteStore, migrations};
 
-use crate::support::{Api, Client, Outage, Plain, Stream, TestServer, eventually, impatient};
+use crate::support::{Api, Client, Plain, Stream, TestServer, eventually, impatient};
 
 pub fn like(to: &str, message: &str) -> Value {
     json!({ "to": to, "type": "like", "message": message })
@@ -44,7 +44,7 @@ async fn a_connected_device_sees_it_at_once_and_hears_when_it_is_stored() {
     assert_eq!((&shown["message"], &shown["recipientId"]), (&json!("hello"), &json!("alice")));
     assert!(shown.get("seq").is_none() && shown.get("rev").is_none(), "{shown}");
     let mut late = server.connect("alice").await;
-    outage.end();
+    outage.end().await;
 
     let (name, confirmed) = alice.event().await;
     assert_eq!(name, "notification:updated");
@@ -71,13 +71,13 @@ async fn what_may_be_stored_any_moment_is_not_shown_before() {
     })
     .await;
     let mut alice = server.connect("alice").await;
-    let outage = Outage::begin(&server.database_file());
+    let outage = server.outage().await;
     // The writer has it, and goes on trying.
     let first = spooled(&server.api(), &like("alice", "late")).await;
     let second = spooled(&server.api(), &like("alice", "behind it")).await;
     let shown = alice.wait("notification").await;
     assert_eq!((&shown["id"], &shown["provisional"]), (&json!(second), &json!(true)));
-    outage.end();
+    outage.end().await;
     let told = alice.wait("notification").await;
     assert_eq!((&told["id"], &told["seq"]), (&json!(first), &json!(1)));
     let confirmed = alice.wait("notification:updated").await;
@@ -106,7 +106,7 @@ async fn plain_clients_and_streams_are_told_the_same() {
     let sent = stream.wait("notification").await;
     assert_eq!((&sent.data["notification"]["id"], &sent.id), (&json!(id), &None));
     assert_eq!(stream.last_id, before, "the cursor stays");
-    outage.end();
+    outage.end().await;
     let confirmed = plain.hear("notification:updated").await;
     assert_eq!((&confirmed["items"][0]["id"], &confirmed["rev"]), (&json!(id), &json!(1)));
     let sent = stream.wait("notification:updated").await;
@@ -120,7 +120,7 @@ async fn who_requires_the_store_is_refused() {
     let answer = server.api().post("/notifications?require_store=true", &like("alice", "x")).await;
     answer.problem(503, "STORE_UNAVAILABLE");
     assert_eq!(answer.header("retry-after"), "5");
-    outage.end();
+    outage.end().await;
     server.replayed().await;
     let answer = server.api().post("/notifications?require_store=true", &like("alice", "x")).await;
     assert_eq!(answer.json(201)["stored"], "committed");
@@ -131,7 +131,7 @@ async fn who_requires_the_store_is_refused() {
     })
     .await;
     let mut alice = server.connect("alice").await;
-    let _outage = Outage::begin(&server.database_file());
+    let _outage = server.outage().await;
     server
         .api()
         .post("/notifications", &like("alice", "x"))
@@ -155,7 +155,7 @@ async fn nothing_overtakes() {
         spooled(&server.api(), &like("alice", &format!("n{n}"))).await;
         spooled(&server.api(), &like(&format!("u{n}"), "x")).await;
     }
-    outage.end();
+    outage.end().await;
     // While it is carried out and after it, each is sent when the one before was answered.
     for n in 41..=80 {
         let answer = server.api().post("/notifications", &like("alice", &format!("n{n}"))).await;
@@ -183,7 +183,7 @@ async fn the_spool_has_a_bound_and_says_when_to_come_back() {
     let health = server.page("/health").await.json(503);
     assert_eq!(health["spool"]["status"], "full");
     server.page("/health/ready").await.json(200);
-    outage.end();
+    outage.end().await;
     server.replayed().await;
     server.api().notify("alice", "three").await;
     assert_eq!(inbox(&server, "alice").await.len(), 3);
@@ -205,7 +205,7 @@ async fn what_is_announced_is_accepted_and_not_shown() {
     let sent = server.api().post("/notifications", &later).await.json(202);
     assert_eq!((&sent["recipients"], &sent["stored"]), (&json!(1), &json!("spooled")));
     assert!(alice.drain().await.is_empty());
-    outage.end();
+    outage.end().await;
     assert_eq!(alice.wait("notification").await["id"], json!(id));
     server.replayed().await;
     let audit = || async {
@@ -225,7 +225,7 @@ async fn nobody_waits_for_the_end_of_the_pause_while_something_is_spooled() {
     .await;
     let outage = server.away().await;
     spooled(&server.api(), &like("alice", "x")).await;
-    outage.end();
+    outage.end().await;
     server.replayed().await;
     let passed = || async {
         let open = server.state.breakers.reads_open() || server.state.breakers.writes_open();
@@ -243,7 +243,7 @@ async fn what_waits_cannot_be_retracted_yet() {
     // Nobody is told that there is no such thing, and gets it later.
     let retract = async || server.api().delete(&format!("/notifications/{id}")).await;
     retract().await.problem(503, "STORE_UNAVAILABLE");
-    outage.end();
+    outage.end().await;
     let retracted = || async {
         let answer = retract().await;
         assert!([200, 503].contains(&answer.status), "{}", answer.text);
@@ -263,7 +263,7 @@ async fn it_is_carried_out_after_a_restart() {
         impatient(config);
         config.spool.require_store = true;
     });
-    let (server, ()) = tokio::join!(stopping, async { outage.end() });
+    let (server, ()) = tokio::join!(stopping, outage.end());
     server.replayed().await;
     assert_eq!(inbox(&server, "alice").await[0]["id"], json!(id));
 }
@@ -284,7 +284,7 @@ async fn texts_and_numbers_come_through_as_they_were() {
         let body = format!(r#"{{"to":"alice","type":"like","message":"x","data":{data}}}"#);
         server.api().post_raw("/notifications", body).await.bad_field(422, "/data", "UNREADABLE");
     }
-    outage.end();
+    outage.end().await;
     server.replayed().await;
     let list = server.user("alice").get("/notifications").await;
     assert_eq!(list.text.matches(data).count(), 2, "{}", list.text);
@@ -357,7 +357,7 @@ async fn more_than_a_device_remembers_comes_when_it_is_stored() {
     }
     let shown = alice.drain().await;
     assert_eq!(names(&shown), vec!["notification"; 256]);
-    outage.end();
+    outage.end().await;
     let (mut confirmed, mut ordinary) = (0, 0);
     while confirmed + ordinary < 300 {
         let (name, body) = alice.event().await;

@@ -16,7 +16,7 @@ const USERS: usize = 20;
 
 /// The server, quick to find out about the database.
 fn command(path: &Path) -> Command {
-    let mut command = Tidings::command_on_sqlite(path);
+    let mut command = Tidings::command(path);
     impatience(&mut command);
     command.args(["serve", "--port", "0"]);
     command
@@ -26,11 +26,12 @@ fn impatience(command: &mut Command) {
     command
         .env("TIDINGS_SPOOL__INTERVAL", "10ms")
         .env("TIDINGS_BREAKER__FAILURES", "1")
-        .env("TIDINGS_BREAKER__PAUSE", "100ms");
+        .env("TIDINGS_BREAKER__PAUSE", "100ms")
+        .env("TIDINGS_DATABASE__LOCK_TIMEOUT", "1s");
 }
 
 async fn new_key(path: &Path) -> String {
-    let mut command = Tidings::command_on_sqlite(path);
+    let mut command = Tidings::command(path);
     command.args(["keys", "create", "--name", "spool", "--quiet"]);
     Tidings::printed(&within(command.output()).await.expect("it runs"))
 }
@@ -68,11 +69,11 @@ async fn kill_9_at_any_time_loses_and_repeats_nothing() {
     let (_dir, path) = fresh();
     let key = new_key(&path).await;
     let server = Tidings::spawn(command(&path)).await;
-    let outage = Outage::begin(&path.join("tidings.db"));
+    let outage = Outage::of(&path).await;
     find_out(&server.api(Some(key.clone()))).await;
     let accepted = send(&server, &key, COUNT).await;
     server.kill().await;
-    outage.end();
+    outage.end().await;
     // Killed while it is carried out, again and again.
     for left in [300, 200, 100, 30] {
         let server = Tidings::spawn(command(&path)).await;
@@ -101,11 +102,11 @@ async fn a_torn_last_record_costs_nothing_that_was_answered() {
     let (_dir, path) = fresh();
     let key = new_key(&path).await;
     let server = Tidings::spawn(command(&path)).await;
-    let outage = Outage::begin(&path.join("tidings.db"));
+    let outage = Outage::of(&path).await;
     find_out(&server.api(Some(key.clone()))).await;
     let accepted = send(&server, &key, 40).await;
     server.kill().await;
-    outage.end();
+    outage.end().await;
     let mut segments: Vec<_> = std::fs::read_dir(path.join("spool"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -146,24 +147,26 @@ async fn on_a_full_disk_nothing_is_accepted_that_is_not_kept() {
     }
     let (dir, path) = fresh();
     std::fs::create_dir(&path).unwrap();
-    let database = dir.path().join("tidings.db");
     let script = "mount -t tmpfs -o size=2m tmpfs \"$TIDINGS_DATA_DIR\" && \
         KEY=$(\"$0\" keys create --name disk --quiet) && echo \"key $KEY\" >&2 && \
         exec \"$0\" serve --port 0";
     let mut command = Command::new("unshare");
+    command.env_remove("TIDINGS_TEST_STORE");
     let tidings = Tidings::command_on_sqlite(&path);
     for (name, value) in tidings.as_std().get_envs() {
         if let Some(value) = value {
             command.env(name, value);
         }
     }
-    command.env("TIDINGS_DATABASE_URL", format!("sqlite:{}", database.display()));
+    // The database is on another disk.
+    let file = dir.path().join("tidings.db");
+    command.env("TIDINGS_DATABASE_URL", format!("sqlite:{}", file.display()));
     impatience(&mut command);
     command.args(["-rm", "sh", "-c", script, env!("CARGO_BIN_EXE_tidings")]).kill_on_drop(true);
     let server = Tidings::spawn(command).await;
     let key = server.logged("key ").await;
     let api = server.api(Some(key.trim_start_matches("key ").to_owned()));
-    let outage = Outage::begin(&database);
+    let outage = Outage::on_sqlite(&file);
     find_out(&api).await;
     let body = json!({ "to": "alice", "type": "like", "message": "x".repeat(1_500) });
     let (mut accepted, mut refused) = (BTreeSet::new(), 0);
@@ -184,7 +187,7 @@ async fn on_a_full_disk_nothing_is_accepted_that_is_not_kept() {
     command.args(["mount", "-o", "remount,size=64m"]).arg(&path);
     assert!(command.status().await.expect("nsenter").success(), "there is room again");
     accepted.insert(api.post("/notifications", &body).await.json(202)["id"].to_string());
-    outage.end();
+    outage.end().await;
     eventually(|| async { waiting(&server).await == Some(0) }).await;
     assert_all_once(&server, &accepted).await;
 }
@@ -215,7 +218,8 @@ async fn a_write_that_ends_in_the_middle_is_not_accepted_and_harms_nothing() {
     let (_dir, path) = fresh();
     let key = new_key(&path).await;
     let mut command = Command::new("sh");
-    let tidings = Tidings::command_on_sqlite(&path);
+    command.env_remove("TIDINGS_TEST_STORE");
+    let tidings = Tidings::command(&path);
     for (name, value) in tidings.as_std().get_envs() {
         if let Some(value) = value {
             command.env(name, value);
@@ -226,7 +230,7 @@ async fn a_write_that_ends_in_the_middle_is_not_accepted_and_harms_nothing() {
     command.args(["-c", script, env!("CARGO_BIN_EXE_tidings")]).kill_on_drop(true);
     let server = Tidings::spawn(command).await;
     let api = server.api(Some(key));
-    let outage = Outage::begin(&path.join("tidings.db"));
+    let outage = Outage::of(&path).await;
     find_out(&api).await;
     let data = json!({ "x": "x".repeat(9_000) });
     let body = json!({ "to": "alice", "type": "like", "message": "x", "data": data });
@@ -242,7 +246,7 @@ async fn a_write_that_ends_in_the_middle_is_not_accepted_and_harms_nothing() {
     }
     assert!(accepted.len() > 100);
     server.kill().await;
-    outage.end();
+    outage.end().await;
     let server = Tidings::spawn(self::command(&path)).await;
     eventually(|| async { waiting(&server).await == Some(0) }).await;
     assert_all_once(&server, &accepted).await;

@@ -27,7 +27,7 @@ async fn one_that_loses_is_withdrawn() {
     body["to"] = json!({ "users": ["alice", "bob"] });
     let both = spooled(&server.api(), &body).await;
     assert_eq!(alice.wait("notification").await["id"], json!(both));
-    outage.end();
+    outage.end().await;
     let withdrawn = alice.wait("notification:updated").await;
     assert_eq!(withdrawn, json!({ "id": id, "replacedBy": first }));
     let withdrawn = alice.wait("notification:updated").await;
@@ -114,7 +114,7 @@ async fn keys_are_known_in_the_spool_too() {
     let first = send("k2", several.clone()).await.json(207);
     assert_eq!(first["results"][0]["stored"], "spooled");
     assert_eq!(send("k2", several).await.json(207), first);
-    outage.end();
+    outage.end().await;
     server.replayed().await;
     let after = send("k1", like("alice", "one")).await;
     let stored = after.json(201);
@@ -127,16 +127,14 @@ async fn keys_are_known_in_the_spool_too() {
 async fn one_that_the_store_never_takes_is_set_aside_and_the_rest_goes_on() {
     let server = TestServer::impatient().await;
     let mut alice = server.connect("alice").await;
+    server.poison("poison").await;
     let outage = server.away().await;
     let bad = spooled(&server.api(), &like("alice", "poison")).await;
     let good = spooled(&server.api(), &like("alice", "fine")).await;
     for id in [&bad, &good] {
         assert_eq!(alice.wait("notification").await["id"], json!(id));
     }
-    outage.end_with(
-        "CREATE TRIGGER poison BEFORE INSERT ON messages WHEN instr(NEW.body, 'poison') > 0
-         BEGIN SELECT RAISE(ABORT, 'on purpose'); END",
-    );
+    outage.end().await;
     let withdrawn = alice.wait("notification:updated").await;
     assert_eq!(withdrawn, json!({ "id": bad, "replacedBy": null }));
     assert_eq!(alice.wait("notification:updated").await["items"][0]["id"], json!(good));

@@ -12,6 +12,7 @@ use tidings_core::{
     time::Timestamp,
     user::User,
 };
+use tidings_server::spool::{Bounds, Record, Spool};
 use tidings_store_postgres::{Options, PostgresStore, migrations};
 use tidings_store_sqlite::SqliteStore;
 use tidings_testkit::{
@@ -285,6 +286,16 @@ async fn a_copy_is_only_whole_if_it_is_what_was_copied() {
     copied.open().await.unwrap().close().await;
 }
 
+/// As a server leaves it that accepted something while the database was away.
+async fn spool_one(data_dir: &Path) {
+    let bounds = Bounds { bytes: 1 << 20, records: 10 };
+    let spool = Spool::open(data_dir.join("spool"), bounds).unwrap();
+    let now = Timestamp::from_millis(1_767_225_600_000);
+    let accept = Accept { messages: vec![message(now).build()], idempotency: None, now };
+    let record = Record::new(accept, "key_1".into(), [127, 0, 0, 1].into());
+    drop(spool.append(&record).await.unwrap());
+}
+
 #[tokio::test]
 async fn what_must_not_be_copied_is_refused() {
     let copied = Copied::new().await;
@@ -295,6 +306,9 @@ async fn what_must_not_be_copied_is_refused() {
     };
     copied.refused(&[], &format!("in use by process {}", server.pid())).await;
     server.kill().await;
+    spool_one(&copied.data_dir).await;
+    copied.refused(&[], "1 accepted requests wait in ").await;
+    std::fs::remove_dir_all(copied.data_dir.join("spool")).unwrap();
     copied.lay_snares();
     copied.kill_at(3).await;
     let made = ["keys", "create", "--name", "since", "--quiet"];

@@ -1,6 +1,6 @@
 //! Rows to be written, by columns: one statement for all rows of a table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tidings_core::{
     ids::{NotificationId, Rev},
@@ -20,9 +20,9 @@ use crate::{
 
 /// By id: who inserts a message that another transaction is just inserting waits for it.
 pub(crate) const MESSAGES: &str = "INSERT INTO messages
-        (id, sent_at, expires_at, recipients, actor_id, entity_type, entity_id, body)
+        (id, sent_at, expires_at, recipients, actor_id, entity_type, entity_id, body, keep_until)
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[],
-        $6::text[], $7::text[], $8::text[]) w (id) ORDER BY w.id";
+        $6::text[], $7::text[], $8::text[], $9::bigint[]) w (id) ORDER BY w.id";
 pub(crate) const ITEMS: &str = "INSERT INTO inbox_items
         (message_id, inbox, seq, rev, changed_at, kind, tenant)
     SELECT w.id, w.inbox, w.seq, w.seq, w.at, w.kind, w.tenant
@@ -59,18 +59,28 @@ pub(crate) struct Messages {
     entity_types: Vec<Option<String>>,
     entity_ids: Vec<Option<String>>,
     bodies: Vec<String>,
+    keep_until: Vec<Option<i64>>,
 }
 
+/// A message as it is to be stored.
+pub(crate) struct NewBody<'m> {
+    pub(crate) message: &'m Message,
+    pub(crate) body: String,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) keep_for: Option<Duration>,
+    pub(crate) recipients: u64,
+}
+
+/// The `sent_at` of what has its own time to go.
+const NEVER_OLD: i64 = i64::MAX;
+
 impl Messages {
-    pub(crate) fn push(
-        &mut self,
-        message: &Message,
-        body: String,
-        sent_at: Timestamp,
-        recipients: u64,
-    ) {
+    pub(crate) fn push(&mut self, new: NewBody<'_>) {
+        let NewBody { message, body, sent_at, keep_for, recipients } = new;
+        let keep_until = keep_for.map(|duration| sent_at.plus(duration).as_millis());
         self.ids.push(message.id.0);
-        self.sent_at.push(sent_at.as_millis());
+        self.sent_at.push(keep_until.map_or(sent_at.as_millis(), |_| NEVER_OLD));
+        self.keep_until.push(keep_until);
         self.expires_at.push(to_millis(message.expires_at));
         self.recipients.push(from_count(recipients));
         self.actor_ids.push(message.actor_id.as_ref().map(ToString::to_string));
@@ -93,6 +103,7 @@ impl Messages {
                 &self.entity_types,
                 &self.entity_ids,
                 &self.bodies,
+                &self.keep_until,
             ],
         )
         .await

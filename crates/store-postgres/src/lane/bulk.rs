@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use tidings_core::ports::AcceptOutcome;
+use tidings_core::ports::{AcceptOutcome, StoreError};
 
 use crate::{
     accept, acknowledge,
@@ -78,7 +78,7 @@ impl Bulk {
         changes.chain(acknowledges).chain(accepts)
     }
 
-    pub(super) fn fail(&mut self, error: &tidings_core::ports::StoreError) {
+    pub(super) fn fail(&mut self, error: &StoreError) {
         self.accepts.iter_mut().for_each(|task| task.outcome = Some(Err(error.clone())));
         self.changes.iter_mut().for_each(|task| task.outcome = Some(Err(error.clone())));
         self.acknowledges.iter_mut().for_each(|task| task.outcome = Some(Err(error.clone())));
@@ -172,7 +172,8 @@ async fn load(conn: &Connection, wanted: &Wanted) -> Result<Books> {
     Ok(books)
 }
 
-/// Carries out requests inside a transaction that does other things as well.
+/// Carries out requests one after the other inside a transaction that may do other things as
+/// well; ends with the first that finds no room.
 pub(crate) async fn accept_in(
     tx: &mut Tx,
     requests: &[accept::Request],
@@ -182,7 +183,12 @@ pub(crate) async fn accept_in(
     let mut books = load(&tx.conn, &wanted).await?;
     let mut outcomes = Vec::with_capacity(requests.len());
     for request in requests {
-        outcomes.push(accept::decide(tx, &mut books, request).await?);
+        let outcome = accept::decide(tx, &mut books, request).await?;
+        let is_full = outcome == Err(StoreError::Busy);
+        outcomes.push(outcome);
+        if is_full {
+            break;
+        }
     }
     tx.changes.append(&mut books.changes);
     books.write(&tx.conn).await?;

@@ -22,6 +22,10 @@ impl AuditLog for PostgresStore {
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
         let filter = &filter;
+        let past = async |conn| audit::list(&conn, filter, before, limit).await;
+        if let Some(past) = self.past_of_replica(past).await {
+            return Ok(past);
+        }
         self.retry(Always, || async move {
             audit::list(&self.reader().await?, filter, before, limit).await
         })

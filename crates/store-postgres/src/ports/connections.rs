@@ -40,6 +40,10 @@ impl Connections for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Connection>, StoreError> {
         let filter = &filter;
+        let past = async |conn| connections::list(&conn, filter, before, limit).await;
+        if let Some(past) = self.past_of_replica(past).await {
+            return Ok(past);
+        }
         self.retry(Always, || async move {
             connections::list(&self.reader().await?, filter, before, limit).await
         })

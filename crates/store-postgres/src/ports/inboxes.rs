@@ -1,5 +1,7 @@
 //! Inboxes: accept, change, read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use tidings_core::{
     idempotency::IdempotencyClaim,
@@ -12,7 +14,7 @@ use tidings_core::{
 
 use crate::{
     PostgresStore, accept, acknowledge, change, idempotency, inboxes,
-    lane::{Job, Task, Weight},
+    lane::{self, Job, Task, Weight},
     messages, open, page,
     retry::Repeat::Always,
     rev_at, sync, watermark,
@@ -26,6 +28,25 @@ impl Inboxes for PostgresStore {
         let (task, answer) = Task::new(request);
         self.lanes().enqueue(&route, weight, Job::Accept(task))?;
         Self::answer(answer).await
+    }
+
+    async fn accept_in_order(
+        &self,
+        requests: Vec<Accept>,
+    ) -> Result<Vec<Result<AcceptOutcome, StoreError>>, StoreError> {
+        let requests = requests.into_iter().map(accept::Request::new);
+        let requests = Arc::new(requests.collect::<Result<Vec<_>, _>>()?);
+        let weights = requests.iter().map(accept::Request::weight);
+        let weight = weights.fold(Weight::default(), |sum, one| Weight {
+            rows: sum.rows + one.rows,
+            bytes: sum.bytes + one.bytes,
+        });
+        let route = requests.first().map_or("", |first| first.route()).to_owned();
+        self.write(&route, weight, move |tx| {
+            let requests = Arc::clone(&requests);
+            Box::pin(async move { lane::accept_in(tx, &requests).await })
+        })
+        .await
     }
 
     async fn replay(
@@ -138,6 +159,9 @@ impl Inboxes for PostgresStore {
 
     async fn page(&self, query: PageQuery) -> Result<Page, StoreError> {
         let query = &query;
+        if let Some(page) = self.page_of_replica(query).await {
+            return Ok(page);
+        }
         self.retry(Always, || async move { page::page(self.snapshot().await?, query).await }).await
     }
 

@@ -131,6 +131,7 @@ const BATCHES: &[(&str, &str, &str)] = &[
     ("clear all", watermark::DELETE, "inbox_items_page"),
     ("expired", maintenance::EXPIRED, "messages_expiry"),
     ("old", maintenance::OLD, "messages_sent"),
+    ("outlived", maintenance::OUTLIVED, "messages_kept"),
     ("retracted", retraction::DUE, "messages_retracted"),
     ("holders", removal::HOLDERS, "inbox_items_pkey"),
     ("still there", removal::STILL_THERE, "inbox_items_pkey"),

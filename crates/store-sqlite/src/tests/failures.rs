@@ -210,6 +210,14 @@ async fn with_too_many_announcements_due_one_more_is_refused_and_messages_are_no
     let mut to_all = bench.request();
     to_all.messages[0].recipients = Recipients::All;
     assert_eq!(bench.store.accept(to_all.clone()).await, Err(StoreError::Busy));
+    let several = vec![bench.request(), to_all.clone(), bench.request()];
+    let outcomes = bench.store.accept_in_order(several.clone()).await.unwrap();
+    assert!(matches!(outcomes[..], [Ok(_), Err(StoreError::Busy)]), "it keeps the order");
+    let exists = async |n: usize| bench.store.exists(several[n].messages[0].message.id).await;
+    assert_eq!(
+        (exists(0).await, exists(1).await, exists(2).await),
+        (Ok(true), Ok(false), Ok(false))
+    );
     to_all.messages[0].send_at = Some(to_all.now.plus(std::time::Duration::from_secs(60)));
     assert!(bench.store.accept(to_all).await.is_ok(), "what is for later does not wait yet");
     assert!(bench.store.accept(bench.request()).await.is_ok(), "nor does what goes at once");

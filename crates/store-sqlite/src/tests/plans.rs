@@ -70,6 +70,7 @@ fn check_upkeep(conn: &Connection) {
     for (name, query, walk) in [
         ("expired", maintenance::EXPIRED, "INDEX messages_expiry (expires_at"),
         ("old", maintenance::OLD, "INDEX messages_sent (sent_at<?)"),
+        ("outlived", maintenance::OUTLIVED, "INDEX messages_kept (keep_until"),
         ("erasures due", erasures::DUE, "INDEX erasures_due"),
         ("erased lists", erasures::steps::LISTED, "INDEX announcement_recipients_user (user_id=?)"),
         ("erased items", erasures::steps::ITEMS, "(inbox=?)"),

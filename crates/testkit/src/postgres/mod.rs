@@ -69,19 +69,34 @@ impl Postgres {
     pub fn start(settings: &Settings) -> Self {
         let mut process = Process::new();
         process.initialize(settings);
+        let server = Self::begin(process);
+        server.execute(
+            "postgres",
+            &format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE reader LOGIN"),
+        );
+        server
+    }
+
+    /// A server that follows this one, and can be read.
+    pub fn standby_of(primary: &Self) -> Self {
+        let mut process = Process::new();
+        process.copy(primary.process.lock().unwrap().dir(), primary.port);
+        Self::begin(process)
+    }
+
+    fn begin(mut process: Process) -> Self {
         let port = (0..PORTS).find_map(|_| {
             let port = free_port();
             process.start(port).then_some(port)
         });
         let Some(port) = port else { panic!("PostgreSQL does not start: {}", process.log()) };
         let databases = AtomicU64::new(1);
-        let server =
-            Self { process: Mutex::new(process), port, databases, template: OnceCell::new() };
-        server.execute(
-            "postgres",
-            &format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'; CREATE ROLE reader LOGIN"),
-        );
-        server
+        Self { process: Mutex::new(process), port, databases, template: OnceCell::new() }
+    }
+
+    /// Makes a primary of a standby.
+    pub fn promote(&self) {
+        assert_eq!(self.execute("postgres", "SELECT pg_promote()"), "t");
     }
 
     /// An empty database.
@@ -146,6 +161,25 @@ impl Postgres {
         let output = self.psql(&dir, database).arg("-c").arg(sql).output().unwrap();
         let text = |bytes| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// Writes a database into a file, as an operator does (`pg_dump -Fc`).
+    pub fn dump(&self, database: &str, to: &Path) {
+        self.run("pg_dump", &["-Fc", "-f"], to, database);
+    }
+
+    /// Fills a database from such a file.
+    pub fn restore(&self, database: &str, from: &Path) {
+        self.run("pg_restore", &["--exit-on-error", "--no-owner", "-d"], database.as_ref(), from);
+    }
+
+    /// As the role that owns the databases.
+    fn run(&self, program: &str, args: &[&str], first: &Path, last: impl AsRef<std::ffi::OsStr>) {
+        let mut command = Command::new(binaries::find(program));
+        let dir = self.process.lock().unwrap().dir().to_owned();
+        command.arg("-h").arg(dir).args(["-p", &self.port.to_string(), "-U", ROLE]);
+        let output = command.args(args).arg(first).arg(last).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
     fn psql(&self, dir: &Path, database: &str) -> Command {

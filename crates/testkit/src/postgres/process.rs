@@ -27,6 +27,9 @@ initialize() {
   "$INITDB" --no-sync -U postgres -E UTF8 --locale=C --locale-provider=icu --icu-locale=en \
     --auth-local=trust --auth-host=scram-sha-256 -D "$DIR/data"
 }
+copy() {
+  "$BASEBACKUP" --no-sync -D "$DIR/data" -X stream -c fast -R -d "$1"
+}
 start() {
   rm -f "$DIR/data/postmaster.pid" # What a killed one leaves behind says "ready" too.
   "$POSTGRES" -D "$DIR/data" -p "$1" & pid=$!
@@ -60,6 +63,7 @@ impl Process {
         shell.args(["-c", KEEPER]).current_dir("/");
         shell.env("DIR", &dir).env("POSTGRES", binaries::find("postgres"));
         shell.env("INITDB", binaries::find("initdb"));
+        shell.env("BASEBACKUP", binaries::find("pg_basebackup"));
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         // A Ctrl-C at the terminal is not for it.
         shell.process_group(0);
@@ -99,6 +103,15 @@ impl Process {
         let conf = data.join("postgresql.conf");
         let mut conf = fs::OpenOptions::new().append(true).open(conf).unwrap();
         writeln!(conf, "{}", lines.join("\n")).unwrap();
+    }
+
+    /// The data of another server, whose changes it will follow.
+    pub(super) fn copy(&mut self, primary: &Path, port: u16) {
+        let order = format!("copy host={} port={port} user=postgres", primary.display());
+        assert!(self.order(&order), "{}", self.log());
+        let conf = self.dir.join("data/postgresql.conf");
+        let mut conf = fs::OpenOptions::new().append(true).open(conf).unwrap();
+        writeln!(conf, "unix_socket_directories = '{}'", self.dir.display()).unwrap();
     }
 
     /// Whether it takes connections now.

@@ -95,3 +95,46 @@ pub async fn a_hundred_copies_of_a_request_at_once_are_one(harness: &dyn StoreHa
     assert!(outcomes.iter().all(|outcome| outcome.accepted == outcomes[0].accepted));
     assert_eq!(w.counters(&w.alice).await, (1, 1));
 }
+
+pub async fn requests_in_order_are_carried_out_together_and_once(harness: &dyn StoreHarness) {
+    let mut w = World::new(harness).await;
+    w.claimed(claim("known", 1)).await.unwrap();
+    let request = |claim: IdempotencyClaim| {
+        let messages = vec![w.message().to(&[w.alice.clone(), w.bob.clone()]).build()];
+        Accept { messages, idempotency: Some(claim), now: w.clock.tick() }
+    };
+    let mut requests: Vec<_> = (0..20).map(|n| request(claim(&format!("s{n}"), 1))).collect();
+    requests.insert(5, request(claim("known", 1)));
+    requests.insert(9, request(claim("known", 2)));
+    requests.insert(12, request(claim("s0", 1)));
+    let sent: Vec<_> = requests.iter().map(|request| request.messages[0].message.id).collect();
+    let outcomes = w.store.accept_in_order(requests.clone()).await.unwrap();
+    assert_eq!(outcomes.len(), requests.len());
+    let mut stored = Vec::new();
+    for (n, outcome) in outcomes.iter().enumerate() {
+        match n {
+            9 => assert_eq!(outcome, &Err(StoreError::IdempotencyMismatch)),
+            5 | 12 => assert!(outcome.as_ref().unwrap().replayed),
+            _ => {
+                let outcome = outcome.as_ref().unwrap();
+                assert_eq!((outcome.replayed, outcome.accepted[0].id), (false, sent[n]));
+                stored.push(sent[n]);
+            }
+        }
+    }
+    let first = outcomes[0].as_ref().unwrap();
+    assert_eq!(outcomes[12].as_ref().unwrap().accepted, first.accepted);
+    let in_order = |sync: tidings_core::inbox::Sync| -> Vec<_> {
+        sync.items.iter().map(|one| one.item.id).collect()
+    };
+    assert_eq!(in_order(w.sync(&w.bob, 0, 100).await), stored);
+    assert_eq!(in_order(w.sync(&w.alice, 2, 100).await), stored);
+    w.reopen().await;
+    let again = w.store.accept_in_order(requests).await.unwrap();
+    assert!(again.iter().enumerate().all(|(n, outcome)| match outcome {
+        Ok(outcome) => outcome.replayed,
+        Err(error) => n == 9 && *error == StoreError::IdempotencyMismatch,
+    }));
+    assert_eq!(w.counters(&w.bob).await, (20, 20));
+    assert_eq!(w.counters(&w.alice).await, (22, 22));
+}

@@ -138,6 +138,38 @@ pub async fn retention_counts_from_when_it_was_sent(harness: &dyn StoreHarness) 
     assert_eq!(w.retain_all(later, 100).await, [1]);
 }
 
+pub async fn a_type_may_have_a_retention_of_its_own(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    let ordinary = w.send(&w.alice).await;
+    let short = w.accept_one(w.message().keep_for(HOUR)).await.id;
+    let long = w.accept_one(w.message().keep_for(1_000 * HOUR)).await.id;
+    let send_at = w.clock.now().plus(10 * HOUR);
+    let later = w.accept_one(w.message().keep_for(HOUR).send_at(send_at)).await.id;
+    let kept = 100 * HOUR;
+    let retain = async || {
+        let before = w.clock.now().minus(kept);
+        w.retain_all(before, 100).await.iter().sum::<u64>()
+    };
+    assert_eq!(retain().await, 0);
+    w.later(2 * HOUR);
+    w.sink.take();
+    assert_eq!(retain().await, 1);
+    assert_eq!(removed(&w.only_change()), [short]);
+    assert_eq!(w.list(w.query(&w.alice)).await, [long, ordinary]);
+    w.clock.set(send_at);
+    assert_eq!(w.announce(later, 10).await, 1);
+    assert_eq!(retain().await, 0, "it counts from when it was sent");
+    w.later(HOUR);
+    assert_eq!(retain().await, 1);
+    assert!(w.store.announcement(later).await.unwrap().is_none());
+    w.later(kept);
+    assert_eq!(retain().await, 1);
+    assert_eq!(w.list(w.query(&w.alice)).await, [long]);
+    w.later(1_000 * HOUR);
+    assert_eq!(retain().await, 1);
+    assert!(w.list(w.query(&w.alice)).await.is_empty());
+}
+
 pub async fn bodies_without_items_go_too(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
     let sent = w.send_many(&w.alice, 5).await;

@@ -74,6 +74,7 @@ macro_rules! store_conformance {
                 keys_of_two_scopes_never_meet,
                 a_key_counts_for_24_hours,
                 a_hundred_copies_of_a_request_at_once_are_one,
+                requests_in_order_are_carried_out_together_and_once,
             }
             dedupe {
                 a_user_gets_one_notification_for_one_key,
@@ -174,6 +175,7 @@ macro_rules! store_conformance {
                 an_expired_announcement_is_done,
                 old_notifications_are_removed_with_their_announcements,
                 retention_counts_from_when_it_was_sent,
+                a_type_may_have_a_retention_of_its_own,
                 bodies_without_items_go_too,
                 a_store_that_works_answers_a_ping,
             }

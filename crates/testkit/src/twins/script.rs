@@ -124,6 +124,9 @@ impl Script {
         if self.dice.chance(0.15) {
             new = new.expires_at(self.expiry(now));
         }
+        if self.dice.chance(0.05) {
+            new = new.keep_for(Duration::from_millis(self.dice.rng.random_range(1..100_000_000)));
+        }
         if self.dice.chance(0.03) {
             new = new.send_at(now.plus(Duration::from_millis(self.dice.rng.random_range(0..900))));
         }

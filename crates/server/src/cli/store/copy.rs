@@ -20,6 +20,7 @@ use crate::{
     cli::{Global, block_on, say},
     config::{Config, Place},
     data_dir::DataDir,
+    spool::Spool,
 };
 
 #[derive(Args)]
@@ -180,6 +181,19 @@ fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
     fs::canonicalize(&path).with_context(|| format!("there is no database at {}", path.display()))
 }
 
+/// What was accepted while the database was away is not in it yet.
+fn must_not_wait(data_dir: &Path) -> anyhow::Result<()> {
+    let waiting = Spool::waiting_in(data_dir)?;
+    if waiting > 0 {
+        bail!(
+            "{waiting} accepted requests wait in {} and are not in the database yet: start the server \
+            on it once, and stop it when /health shows no records in the spool",
+            data_dir.join("spool").display()
+        );
+    }
+    Ok(())
+}
+
 /// No server may write what is copied: it would hold the lock of the database's directory, or
 /// that of the data directory which the configuration names.
 fn lock(database: &Path, data_dir: &Path) -> anyhow::Result<Vec<DataDir>> {
@@ -189,6 +203,9 @@ fn lock(database: &Path, data_dir: &Path) -> anyhow::Result<Vec<DataDir>> {
         && named != beside
     {
         locks.push(DataDir::lock(&named)?);
+    }
+    for dir in &locks {
+        must_not_wait(dir.path())?;
     }
     Ok(locks)
 }

@@ -6,6 +6,7 @@ mod api;
 mod bus;
 mod client;
 mod listener;
+pub mod load;
 mod log;
 mod outage;
 mod plain;
@@ -33,6 +34,11 @@ pub use token::{SECRET, claims, now_secs, sign, sign_as};
 
 /// Everything a test waits for comes long before this, or never.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often something is killed or crashes: 10 times, unless `TIDINGS_CYCLES` says otherwise.
+pub fn cycles() -> usize {
+    std::env::var("TIDINGS_CYCLES").map_or(10, |set| set.parse().expect("a number"))
+}
 
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("in time")
