@@ -9,7 +9,7 @@ export const TRANSPORTS = {
 };
 
 export class Client {
-  /** Every event so far: `{ name, payload }`, also "connect", "connect_error", "disconnect". */
+  /** Every event so far: `{ name, payload, args }`, also "connect", "connect_error", "disconnect". */
   heard = [];
   socket;
 
@@ -29,7 +29,7 @@ export class Client {
     this.socket.on("connect", () => this.#hear("connect", this.socket.id));
     this.socket.on("connect_error", (error) => this.#hear("connect_error", error));
     this.socket.on("disconnect", (reason) => this.#hear("disconnect", reason));
-    this.socket.onAny((name, payload) => this.#hear(name, payload));
+    this.socket.onAny((name, ...args) => this.#hear(name, ...args));
   }
 
   /** The next event of this name that was not waited for yet; skips all before it. */
@@ -73,8 +73,8 @@ export class Client {
     this.socket.disconnect();
   }
 
-  #hear(name, payload) {
-    this.heard.push({ name, payload });
+  #hear(name, ...args) {
+    this.heard.push({ name, payload: args[0], args });
     for (const look of [...this.#waiting]) look();
   }
 }

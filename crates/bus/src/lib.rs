@@ -2,5 +2,6 @@
 
 mod memory;
 pub mod redis;
+pub mod socketio;
 
 pub use memory::{MemoryBroker, MemoryBus};

@@ -183,6 +183,16 @@ impl Gateway {
         self.0.hub(namespace).map_or(0, |hub| hub.room_count())
     }
 
+    /// The rooms of a namespace that have members, without order; the ids of sockets are not among them.
+    pub fn rooms(&self, namespace: &str) -> Vec<String> {
+        self.0.hub(namespace).map(|hub| hub.room_names()).unwrap_or_default()
+    }
+
+    /// Whether somebody may hear what is said to a room or socket: members, or clients that may come back.
+    pub fn may_reach(&self, namespace: &str, room: &str) -> bool {
+        self.0.hub(namespace).is_some_and(|hub| hub.may_reach(room))
+    }
+
     /// Number of Engine.IO sessions, those included that are about to open.
     pub fn connections(&self) -> usize {
         self.0.count.load(Ordering::Relaxed)

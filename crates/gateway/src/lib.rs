@@ -46,7 +46,7 @@ pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
 pub use recovery::{Kept, Recovery, Returning, SavedSession};
 pub use serve::{PeerAddr, bind, serve};
-pub use socketio::{AckSender, Socket};
+pub use socketio::{AckSender, Acknowledged, Asked, Socket};
 pub use tls::{Identity, IdentityError, Tls, TlsLimits};
 
 #[cfg(test)]

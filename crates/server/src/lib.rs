@@ -22,6 +22,7 @@ mod files;
 pub mod guard;
 mod guarded_store;
 pub mod inbox;
+pub mod interop;
 pub mod lifecycle;
 pub mod limiter;
 pub mod logging;

@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 use tidings_gateway::DisconnectReason;
 
-use crate::{bus::BusMetrics, spool::metrics::SpoolMetrics};
+use crate::{bus::BusMetrics, interop::InteropMetrics, spool::metrics::SpoolMetrics};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventType {
@@ -119,6 +119,7 @@ pub struct Metrics {
     tls_refused: Family<Reason, Counter>,
     pub spool: SpoolMetrics,
     pub bus: BusMetrics,
+    pub interop: InteropMetrics,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -154,6 +155,7 @@ impl Metrics {
             tls_refused: Family::default(),
             spool: SpoolMetrics::default(),
             bus: BusMetrics::default(),
+            interop: InteropMetrics::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -203,6 +205,7 @@ impl Metrics {
         self.register_tls(r);
         self.spool.register(r);
         self.bus.register(r);
+        self.interop.register(r);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());

@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use axum::Router;
 use rand::Rng as _;
-use tidings_bus::redis::Redis;
 use tidings_core::{
     ids::NodeId,
     notification_type::TypeCatalog,
@@ -21,7 +20,7 @@ use crate::{
     audit::Audit,
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     breaker::Breakers,
-    bus::{self, JoinBus, Missed, NodeSink},
+    bus::{self, JoinBus, Missed, NodeSink, Redises},
     certificate::Certificate,
     clock::SystemClock,
     config::{Config, Place},
@@ -31,6 +30,7 @@ use crate::{
     guard::{Door, GatewayGuard},
     guarded_store::GuardedStore,
     inbox::{InboxHub, InboxNamespace, PlainInbox, events, publisher_channel},
+    interop::Interop,
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
     metrics::Metrics,
@@ -122,6 +122,7 @@ impl Server {
         let door = Arc::new(Door::new(&state.config, Arc::clone(&state.audit)));
         let gateway = gateway(&state, Arc::clone(&door), half_open);
         state.rooms.attach(gateway.clone());
+        workers::join_socketio(&mut background, &state);
         let mut router = api::router(&state);
         let mut api_key = None;
         if state.config.dev {
@@ -258,7 +259,7 @@ pub fn new_node_id() -> String {
 fn state(
     config: Config,
     store: Arc<dyn Store>,
-    (given, redis): (Option<JoinBus>, Option<Redis>),
+    (given, redis): (Option<JoinBus>, Redises),
     clock: Arc<dyn Clock>,
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
@@ -279,6 +280,7 @@ fn state(
         revocations: Arc::clone(&revocations),
         application: application.clone(),
     };
+    let Redises { own: redis, socketio } = redis;
     let bus = bus::join(given, redis.as_ref(), node, Arc::new(sink), &metrics);
     let certificate = Certificate::load(&config.tls, Arc::clone(&metrics))?;
     let spool = Spool::of(&config)?;
@@ -301,6 +303,7 @@ fn state(
         missed,
         hub,
         rooms,
+        interop: socketio.map(|redis| Interop::new(&config.socketio, redis, Arc::clone(&metrics))),
         presence: PresenceHub::new(&config.presence),
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         event_types,

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     connections::{Archive, ConnectionHistory},
     inbox::InboxHub,
+    interop::Interop,
     lifecycle::Lifecycle,
     limiter::Limiters,
     metrics::Metrics,
@@ -50,6 +51,8 @@ pub struct Shared {
     pub missed: Arc<Missed>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
+    /// Socket.IO servers of others, if this is one among them.
+    pub interop: Option<Arc<Interop>>,
     pub presence: PresenceHub,
     pub room_kinds: RoomCatalog,
     pub event_types: EventTypes,

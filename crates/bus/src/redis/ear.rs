@@ -67,6 +67,13 @@ impl Ear {
             self.shared.counters.lagged.add(1);
         }
     }
+
+    fn gave_up(&self) {
+        // Not by our wish: the slot has moved, and its channels with it.
+        if self.state.given_up.fetch_sub(1, Ordering::AcqRel) <= 0 {
+            self.state.ended.notify_one();
+        }
+    }
 }
 
 impl redis::aio::AsyncPushSender for Ear {
@@ -78,12 +85,7 @@ impl redis::aio::AsyncPushSender for Ear {
                 }
             }
             PushKind::Disconnection => self.state.ended.notify_one(),
-            PushKind::Unsubscribe | PushKind::SUnsubscribe => {
-                // Not by our wish: the slot has moved, and its channels with it.
-                if self.state.given_up.fetch_sub(1, Ordering::AcqRel) <= 0 {
-                    self.state.ended.notify_one();
-                }
-            }
+            PushKind::Unsubscribe | PushKind::SUnsubscribe => self.gave_up(),
             _ => {}
         }
         Ok(())

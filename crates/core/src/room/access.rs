@@ -23,6 +23,8 @@ pub enum Grant {
     Token,
     Membership,
     Application,
+    /// A server of the application put them there, for as long as they are connected.
+    Server,
 }
 
 /// Why somebody may not join.

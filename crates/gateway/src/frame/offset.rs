@@ -79,6 +79,24 @@ impl Frame {
         }
     }
 
+    /// The event with the id that its acknowledgement shall have. Its body is shared, whatever its size.
+    pub(crate) fn asking(&self, id: u64) -> Self {
+        let text = self.first_payload();
+        // Behind the type, the attachments and the namespace.
+        let at = text.iter().position(|byte| *byte == b'[').unwrap_or_default();
+        let id = id.to_string();
+        let header = websocket::header(Opcode::Text, self.payload_length() + id.len());
+        let start = [header.as_slice(), &text[..at], id.as_bytes()];
+        let (prefix, body) = if self.prefix().is_empty() {
+            let cut = header_length(&self.body) + at;
+            (Prefix::concat(&start), self.body.slice(cut..))
+        } else {
+            (Prefix::concat(&[&start.concat(), &text[at..]]), self.body.clone())
+        };
+        let (suffix, attachments) = (self.suffix.clone(), self.attachments.clone());
+        Self { prefix, suffix, attachments, ..Self::shared(body, 0) }
+    }
+
     /// The same in one piece, for many recipients.
     pub(crate) fn flattened(self) -> Self {
         let whole = [self.prefix(), &self.body[..], self.suffix()].concat();

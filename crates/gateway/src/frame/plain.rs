@@ -2,7 +2,8 @@
 //!
 //! `42["name",{…}]` becomes `{"type":"name",…}`. An argument that has a field `type` of its own would hide ours, so it
 //! goes under a key ([`Frame::under_key`]) or, like anything that is not exactly one object, into `"args":[…]`.
-//! Attachments are left out: messages are text.
+//! Attachments are left out, since messages are text; what they get instead is told by
+//! [`Frame::plain_instead`].
 
 use std::sync::Arc;
 
@@ -34,6 +35,13 @@ impl Frame {
     /// This event for plain clients; made once.
     pub(crate) fn plain(&self) -> &Arc<Self> {
         self.plain.get_or_init(|| Arc::new(self.to_plain()))
+    }
+
+    /// Plain clients and event streams get this event in its place: one that needs no attachments.
+    #[must_use]
+    pub fn plain_instead(self, other: &Self) -> Self {
+        let (plain, stream) = (Arc::clone(other.plain()), Arc::clone(other.stream()));
+        Self { plain: plain.into(), stream: stream.into(), ..self }
     }
 
     fn to_plain(&self) -> Self {

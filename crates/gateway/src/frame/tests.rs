@@ -132,3 +132,33 @@ fn plain_clients_may_know_an_event_by_another_name() {
     assert_eq!(plain, r#"{"type":"presence-update","online":1}"#);
     assert!(text(&frame).contains(r#"["presence:update",{"online":1}]"#));
 }
+
+#[test]
+fn an_event_that_is_to_be_acknowledged_has_an_id() {
+    insta::assert_snapshot!(text(&Frame::event("n", &["1"]).asking(7)), @r#"427["n",1]"#);
+    insta::assert_snapshot!(text(&Frame::event("n", &[]).in_namespace("/a").asking(0)), @r#"42/a,0["n"]"#);
+    let tail = Tail::new(r#""title":"x"}"#);
+    let headed = Frame::event_with_head("n", r#"{"seq":1,"#, &tail).asking(12);
+    insta::assert_snapshot!(text(&headed), @r#"4212["n",{"seq":1,"title":"x"}]"#);
+    let binary = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
+        .with_attachments(&[Bytes::from_static(&[1])])
+        .asking(3);
+    insta::assert_snapshot!(text(&binary), @r#"451-3["b",{"_placeholder":true,"num":0}]"#);
+    assert_eq!(binary.attachments().len(), 1);
+    let long = "1".repeat(70_000);
+    let event = Frame::event("n", &[&long]);
+    let asking = event.asking(1);
+    assert_eq!(text(&asking), format!("421[\"n\",{long}]"));
+    assert!(event.body().as_ptr_range().contains(&asking.body().as_ptr()), "not copied");
+}
+
+#[test]
+fn plain_clients_may_get_another_event_instead() {
+    let binary = Frame::event("b", &[r#"{"_placeholder":true,"num":0}"#])
+        .with_attachments(&[Bytes::from_static(&[1])])
+        .plain_instead(&Frame::event("b", &[r#""AQ==""#]));
+    insta::assert_snapshot!(text(binary.plain()), @r#"{"type":"b","args":["AQ=="]}"#);
+    let stream: Vec<u8> = binary.stream().parts().flatten().copied().collect();
+    assert_eq!(stream, b"event: b\ndata: {\"type\":\"b\",\"args\":[\"AQ==\"]}\n\n");
+    insta::assert_snapshot!(text(&binary), @r#"451-["b",{"_placeholder":true,"num":0}]"#);
+}

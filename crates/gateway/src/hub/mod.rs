@@ -133,6 +133,21 @@ impl Hub {
         self.shards.iter().map(|shard| shard.lock().rooms.len()).sum()
     }
 
+    /// The names of all rooms that have members, without order.
+    pub(crate) fn room_names(&self) -> Vec<String> {
+        let names = |shard: &Mutex<Shard>| -> Vec<String> {
+            shard.lock().rooms.values().map(|room| room.name().to_owned()).collect()
+        };
+        self.shards.iter().flat_map(names).collect()
+    }
+
+    /// Whether somebody may hear what is said in a room, now or on coming back.
+    pub(crate) fn may_reach(&self, room: &str) -> bool {
+        self.room(room).is_some()
+            || self.socket(room).is_some()
+            || self.past.as_ref().is_some_and(|past| past.awaits_anybody())
+    }
+
     fn room(&self, name: &str) -> Option<Arc<Room>> {
         self.shard(name).lock().rooms.get(name).cloned()
     }

@@ -133,6 +133,11 @@ impl Past {
         }
     }
 
+    /// Whether there is a client that may come back.
+    pub(crate) fn awaits_anybody(&self) -> bool {
+        !self.sessions.lock().saved.is_empty()
+    }
+
     /// The session that a client claims, and its socket if we have not noticed yet that it is gone.
     pub(crate) fn find(&self, claim: Claim) -> Option<(Returning, Option<Arc<Socket>>)> {
         let now = self.clock.now();

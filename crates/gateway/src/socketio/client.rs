@@ -181,7 +181,7 @@ impl Client {
     fn acknowledge(&self, packet: Packet) -> Result<(), ()> {
         let namespace = packet.namespace.as_str();
         match (self.socket(namespace), packet.ack) {
-            (Some(socket), Some(id)) => socket.acknowledged(id, &packet),
+            (Some(socket), Some(id)) => socket.acknowledged(id, packet),
             _ if self.was_dismissed(namespace) => {}
             _ => return Err(()),
         }

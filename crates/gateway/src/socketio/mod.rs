@@ -5,6 +5,6 @@ mod client;
 mod perform;
 mod socket;
 
-pub use ack::AckSender;
+pub use ack::{AckSender, Acknowledged, Asked};
 pub(crate) use client::{Client, Incoming};
 pub use socket::Socket;

@@ -5,18 +5,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::value::RawValue;
-use tidings_protocol::socketio::{self, Packet};
+use tidings_protocol::socketio;
 
 use crate::engine::{Ending, Refused, Session};
 use crate::frame::Frame;
 use crate::handshake::Handshake;
 use crate::hub::{Hub, Memberships, Target};
 use crate::id::Id;
-use crate::namespace::{AckError, SendError};
+use crate::namespace::SendError;
 use crate::plain::Plain;
 use crate::reason::DisconnectReason;
 use crate::recovery::{Past, Resume};
@@ -38,7 +36,7 @@ pub struct Socket {
     session: Arc<Session>,
     hub: Arc<Hub>,
     pub(crate) memberships: Memberships,
-    waiting: Waiting,
+    pub(super) waiting: Waiting,
     data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     /// Present if this client can be recovered.
     resume: Option<Box<Resume>>,
@@ -215,47 +213,6 @@ impl Socket {
         }
     }
 
-    /// Sends an event and waits for its acknowledgement. `args` are JSON texts. A plain client
-    /// cannot acknowledge: it counts as closed.
-    pub async fn emit_with_ack(
-        self: &Arc<Self>,
-        name: &str,
-        args: &[&str],
-        timeout: Duration,
-    ) -> Result<Vec<Box<RawValue>>, AckError> {
-        if self.is_plain() {
-            return Err(AckError::Closed);
-        }
-        let (id, answered) = self.waiting.begin()?;
-        // Also if the caller gives up and drops this future.
-        let _forget = Forget { socket: self, id };
-        let mut data = format!("[{}", serde_json::Value::from(name));
-        for arg in args {
-            data.push(',');
-            data.push_str(arg);
-        }
-        data.push(']');
-        let packet = socketio::encode_event(&self.hub.name, Some(id), &data, 0);
-        self.send_packet(&Frame::text(&["4", &packet])).map_err(|error| match error {
-            SendError::Closed => AckError::Closed,
-            SendError::Full => AckError::Full,
-        })?;
-        self.session.gateway.metrics.message_sent(name, 1);
-        match tokio::time::timeout(timeout, answered).await {
-            Ok(Ok(args)) => Ok(args),
-            Ok(Err(_)) => Err(AckError::Closed),
-            Err(_) => Err(AckError::Timeout),
-        }
-    }
-
-    pub(super) fn acknowledged(&self, id: u64, packet: &Packet) {
-        if let Some(answer) = self.waiting.end(id) {
-            let args = packet.args().into_iter().map(ToOwned::to_owned).collect();
-            // Whoever asked may have given up just now.
-            let _ = answer.send(args);
-        }
-    }
-
     /// Joins a room of this namespace. Nothing happens if the socket is in it, or has gone.
     pub fn join(self: &Arc<Self>, room: &str) {
         self.hub.join(self, room);
@@ -373,17 +330,5 @@ impl fmt::Debug for Socket {
             .field("id", &self.id())
             .field("namespace", &self.namespace())
             .finish_non_exhaustive()
-    }
-}
-
-/// Stops waiting for an acknowledgement.
-struct Forget<'a> {
-    socket: &'a Socket,
-    id: u64,
-}
-
-impl Drop for Forget<'_> {
-    fn drop(&mut self) {
-        self.socket.waiting.end(self.id);
     }
 }

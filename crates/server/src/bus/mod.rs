@@ -19,16 +19,44 @@ use tidings_core::{
 pub use metrics::BusMetrics;
 pub use sink::{Missed, NodeSink};
 
-use crate::{config::Config, metrics::Metrics};
+use crate::{
+    config::{Config, RedisUrl, SocketIo},
+    metrics::Metrics,
+};
 
 /// Makes this node's end of a bus that delivers to the sink.
 pub type JoinBus = Box<dyn FnOnce(NodeId, Arc<dyn BusSink>) -> Arc<dyn Bus> + Send>;
 
-/// The Redis of the configuration, if there is one. One that is away is looked for.
-pub(crate) async fn connect(config: &Config) -> anyhow::Result<Option<Redis>> {
-    let Some(settings) = config.redis().map_err(anyhow::Error::msg)? else { return Ok(None) };
-    let redis = Redis::connect(settings).await.context("redis_url (TIDINGS_REDIS_URL)")?;
-    Ok(Some(redis))
+/// The Redis servers of the configuration. One that is away is looked for.
+pub(crate) struct Redises {
+    /// That of the bus; `None`: this node is alone.
+    pub(crate) own: Option<Redis>,
+    /// That of Socket.IO servers, if this is one of them.
+    pub(crate) socketio: Option<Redis>,
+}
+
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Redises> {
+    let own = match &config.redis_url {
+        Some(url) => Some(connect_to(config, url, "redis_url (TIDINGS_REDIS_URL)").await?),
+        None => None,
+    };
+    let socketio = match &config.socketio {
+        SocketIo { enabled: false, .. } => None,
+        SocketIo { redis_url: Some(url), .. } => {
+            Some(connect_to(config, url, "socketio.redis_url").await?)
+        }
+        SocketIo { redis_url: None, .. } => own.clone(),
+    };
+    Ok(Redises { own, socketio })
+}
+
+async fn connect_to(
+    config: &Config,
+    url: &RedisUrl,
+    setting: &'static str,
+) -> anyhow::Result<Redis> {
+    let settings = config.redis_at(url).map_err(anyhow::Error::msg).context(setting)?;
+    Redis::connect(settings).await.context(setting)
 }
 
 /// Joins the bus: the one that is given, that of Redis, or one of this node alone.

@@ -29,6 +29,7 @@ pub fn check(config: &Config) -> Vec<String> {
     check_rooms(config, &mut need);
     super::authorization::check(config, &mut need);
     super::presence::check(config, &mut need);
+    super::socketio::check(config, &mut need);
     super::connections::check(config, &mut need);
     super::tls::check(config, &mut need);
     super::spool::check(config, &mut need);

@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod presence;
 mod redis;
+mod socketio;
 mod spool;
 mod tls;
 
@@ -34,6 +35,7 @@ pub use load::{ConfigError, Flags, load};
 pub use log::{Log, LogFormat};
 pub use presence::Presence;
 pub use redis::{Redis, RedisUrl};
+pub use socketio::SocketIo;
 pub use spool::{Breaker, Spool};
 pub use tls::Tls;
 
@@ -75,6 +77,7 @@ pub struct Config {
     pub retention: Retention,
     pub lifecycle: Lifecycle,
     pub presence: Presence,
+    pub socketio: SocketIo,
     pub connections: Connections,
     pub log: Log,
     /// Notification types beside the built-in ones.
@@ -109,6 +112,7 @@ impl Default for Config {
             retention: Retention::default(),
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),
+            socketio: SocketIo::default(),
             connections: Connections::default(),
             log: Log::default(),
             types: BTreeMap::new(),

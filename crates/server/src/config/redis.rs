@@ -88,10 +88,14 @@ impl Default for Redis {
 impl Config {
     /// `None`: this node is alone.
     pub fn redis(&self) -> Result<Option<Settings>, String> {
-        let Some(url) = &self.redis_url else { return Ok(None) };
+        self.redis_url.as_ref().map(|url| self.redis_at(url)).transpose()
+    }
+
+    /// The same for another one.
+    pub(crate) fn redis_at(&self, url: &RedisUrl) -> Result<Settings, String> {
         let Redis { prefix, connect_timeout, response_timeout, .. } = self.redis.clone();
         let Redis { probe_interval, probe_timeout, linger, .. } = self.redis;
-        Ok(Some(Settings {
+        Ok(Settings {
             address: url.address()?,
             prefix,
             connect_timeout,
@@ -99,7 +103,7 @@ impl Config {
             probe_interval,
             probe_timeout,
             linger,
-        }))
+        })
     }
 }
 

@@ -20,6 +20,7 @@ pub use arrival::Arrival;
 pub use catch_up::catch_up;
 pub use hub::InboxHub;
 pub use namespace::InboxNamespace;
+pub(crate) use namespace::session_of;
 pub(crate) use open::Since;
 pub use plain::PlainInbox;
 pub use publisher::{Publisher, channel as publisher_channel};

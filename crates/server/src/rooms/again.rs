@@ -38,6 +38,8 @@ pub(crate) async fn decide_again(
     for (room, grant) in session.rooms.all() {
         let concerned = match which {
             Which::Lost(lost) => room == *lost,
+            // What a server wanted it alone takes back.
+            _ if grant == Grant::Server => false,
             Which::Renewed => true,
             Which::Asked => is_asked(grant),
         };

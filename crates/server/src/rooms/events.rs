@@ -14,6 +14,8 @@ pub(crate) enum Left {
     Membership,
     Token,
     Application,
+    /// A server of the application wanted it.
+    Server,
 }
 
 impl Left {
@@ -22,6 +24,7 @@ impl Left {
             Self::Membership => "membership",
             Self::Token => "token",
             Self::Application => "application",
+            Self::Server => "server",
         }
     }
 }

@@ -273,6 +273,33 @@ async fn again(
     Ok(None)
 }
 
+/// Puts a connection into a room because a server of the application says so: no rule is asked, but the bounds hold.
+pub(crate) async fn bring(state: &AppState, session: &InboxSession, room: RoomName) {
+    let _turn = session.rooms.turn().await;
+    let Some(kind) = state.room_kinds.get(room.kind()) else { return };
+    if !session.socket.is_connected() || session.rooms.contains(&room) {
+        return;
+    }
+    let wish = Wish { name: room.to_string(), events: None, since: None };
+    let Ok(subscription) = subscribe(state, &room, &wish).await else { return };
+    let entrance = Entrance { room: room.clone(), kind, wish: &wish, subscription };
+    if let Err(problem) = enter(state, session, entrance, Grant::Server).await {
+        tracing::info!(%problem, user_id = %session.user, %room, "a server's join was not done");
+    }
+    // Unlike what a client asks for, this may meet its end, and what ended it may not have seen the room.
+    if !session.socket.is_connected() {
+        take_out(state, session, &room);
+    }
+}
+
+/// Takes it out again, whatever it came in by.
+pub(crate) async fn send_out(state: &AppState, session: &InboxSession, room: &RoomName) {
+    let _turn = session.rooms.turn().await;
+    if take_out(state, session, room) {
+        tell(session, &events::left(room, Some(Left::Server)));
+    }
+}
+
 /// The others see that the user is there, where that is seen.
 pub(super) fn show(state: &AppState, session: &InboxSession, room: &RoomName) {
     if state.room_kinds.shows_presence(room.kind()) {

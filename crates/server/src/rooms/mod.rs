@@ -29,7 +29,7 @@ pub use application::Application;
 pub(crate) use application::signing_key;
 pub use event_log::EventLog;
 pub use hub::{Presence, RoomHub};
-pub(crate) use join::{close, open, own_room};
+pub(crate) use join::{bring, close, open, own_room, send_out};
 pub use joined::JoinedRooms;
 pub(crate) use publish::publish;
 pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};

@@ -9,9 +9,14 @@ use tidings_core::{
 
 use crate::state::AppState;
 
-/// Tells every node that has somebody in the room.
+/// Tells every node that has somebody in the room, and Socket.IO servers of others that may have.
 pub(crate) async fn publish(state: &AppState, mut event: RoomEvent) -> Result<(), BusError> {
     event.history = state.room_kinds.get(event.room.kind()).and_then(|kind| kind.history);
     state.event_log.note(&event);
-    state.bus.publish_room(&Arc::new(RoomSignal::Event(event))).await
+    let signal = Arc::new(RoomSignal::Event(event));
+    state.bus.publish_room(&signal).await?;
+    if let (Some(interop), RoomSignal::Event(event)) = (&state.interop, &*signal) {
+        interop.publish(event);
+    }
+    Ok(())
 }

@@ -11,6 +11,7 @@ mod connections;
 mod erasures;
 mod expiry;
 mod gaps;
+mod interop;
 mod outbox;
 mod presence;
 mod retention;
@@ -35,6 +36,7 @@ use tidings_store_postgres::PostgresStore;
 pub(crate) use api_keys::tick as know_api_keys;
 pub(crate) use connections::close_previous as close_previous_connections;
 pub use connections::heartbeat;
+pub(crate) use interop::start as join_socketio;
 pub use spool::tick as replay_spool;
 
 pub use presence::{sweep as sweep_presence, tick as tell_presence};

@@ -1,0 +1,89 @@
+//! What is counted about Socket.IO servers on the same Redis.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It went to sockets of this node, if some are concerned.
+    Delivered,
+    /// A request that was carried out or answered.
+    Served,
+    /// Nobody here is in the room.
+    Unreached,
+    /// From a node of ours.
+    Own,
+    OtherNamespace,
+    Malformed,
+    TooLarge,
+    /// Too many waited.
+    Overrun,
+    /// Its name is one of ours, or no name for an event.
+    Reserved,
+    /// It is not of a declared type, or of one that not everybody may see.
+    Undeclared,
+    Unknown,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Served => "served",
+            Self::Unreached => "unreached",
+            Self::Own => "own",
+            Self::OtherNamespace => "other_namespace",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::Overrun => "overrun",
+            Self::Reserved => "reserved",
+            Self::Undeclared => "undeclared",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct InteropMetrics {
+    heard: Family<ResultLabel, Counter>,
+    published: Family<ResultLabel, Counter>,
+    connected: Gauge,
+}
+
+impl InteropMetrics {
+    pub(crate) fn register(&self, r: &mut Registry) {
+        let heard = "Messages of Socket.IO servers and emitters, by what became of them";
+        r.register("tidings_socketio_messages", heard, self.heard.clone());
+        let published = "Messages for Socket.IO servers";
+        r.register("tidings_socketio_published", published, self.published.clone());
+        let connected = "1 while connected to the Redis of Socket.IO servers";
+        r.register("tidings_socketio_connected", connected, self.connected.clone());
+    }
+
+    pub(super) fn heard(&self, outcome: Outcome) {
+        self.heard.get_or_create(&ResultLabel { result: outcome.as_str() }).inc();
+    }
+
+    pub(super) fn sent(&self, count: usize) {
+        self.published.get_or_create(&ResultLabel { result: "sent" }).inc_by(count as u64);
+    }
+
+    pub(super) fn lost(&self, count: usize) {
+        if count > 0 {
+            self.published.get_or_create(&ResultLabel { result: "lost" }).inc_by(count as u64);
+        }
+    }
+
+    pub(super) fn connected(&self, is: bool) {
+        self.connected.set(i64::from(is));
+    }
+}
