@@ -1,5 +1,7 @@
 //! A bus inside one process, for one node (or, in tests, several).
 
+mod registry;
+
 use std::{
     collections::{HashMap, hash_map::Entry},
     hash::Hash,
@@ -18,11 +20,14 @@ use tidings_core::{
     time::Timestamp,
 };
 
+pub use registry::MemoryRegistry;
+
 /// What the nodes of one process have in common.
 pub struct MemoryBroker {
     nodes: RwLock<Vec<Arc<Node>>>,
     /// Locked while an event of them is delivered, so that events come in the order of their positions.
     histories: Mutex<Histories>,
+    registry: Arc<MemoryRegistry>,
 }
 
 /// What all rooms together remember, at most, in bytes.
@@ -33,7 +38,11 @@ const EVENT_COST: usize = 256;
 impl Default for MemoryBroker {
     fn default() -> Self {
         let histories = Histories::new(Epoch(rand::random()), MAX_HISTORY);
-        Self { nodes: RwLock::default(), histories: Mutex::new(histories) }
+        Self {
+            nodes: RwLock::default(),
+            histories: Mutex::new(histories),
+            registry: Arc::default(),
+        }
     }
 }
 
@@ -83,6 +92,11 @@ impl MemoryBroker {
         let node = Arc::new(Node { id, users, rooms, sink });
         self.nodes.write().push(Arc::clone(&node));
         MemoryBus { broker: Arc::clone(self), node }
+    }
+
+    /// What its nodes know of one another's connections.
+    pub fn registry(&self) -> Arc<MemoryRegistry> {
+        Arc::clone(&self.registry)
     }
 }
 

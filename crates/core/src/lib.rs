@@ -19,6 +19,7 @@ pub mod notification_type;
 pub mod ports;
 pub mod presence;
 pub mod problem;
+pub mod registry;
 pub mod revocation;
 pub mod room;
 pub mod signal;

@@ -26,4 +26,6 @@ pub enum NodeSignal {
     },
     /// What these users were shown was not stored; or something else was, long before.
     Withdrawn { id: NotificationId, users: Vec<UserId>, replaced_by: Option<NotificationId> },
+    /// These connections of a user are more than it may have: whoever holds one closes it.
+    Surplus { user: UserId, sockets: Vec<Arc<str>> },
 }

@@ -9,11 +9,13 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::fs::{FlockOperation, flock};
+use tidings_core::registry::Incarnation;
 
 /// Marks a directory that `--dev` made: its secret is not for production.
 const DEV_SECRET: &str = "dev-secret";
 const DEV_API_KEY: &str = "dev-api-key";
 const LOCK: &str = "tidings.lock";
+const LAST_RUN: &str = "last-run";
 const ADMIN_SOCKET: &str = "admin.sock";
 
 /// A data directory that this process holds. Dropping it lets go.
@@ -114,5 +116,21 @@ impl DataDir {
 
     pub fn keep_dev_api_key(&self, key: &str) -> anyhow::Result<()> {
         write_secret(&self.path.join(DEV_API_KEY), key)
+    }
+}
+
+impl DataDir {
+    /// The last run of this node among others. It is over, since we hold the directory.
+    pub fn last_run(&self) -> Option<Incarnation> {
+        let text = fs::read_to_string(self.path.join(LAST_RUN)).ok()?;
+        text.trim().parse().ok().map(Incarnation)
+    }
+
+    pub fn keep_run(&self, run: Option<Incarnation>) -> anyhow::Result<()> {
+        let Some(run) = run else { return Ok(()) };
+        let path = self.path.join(LAST_RUN);
+        // Lost, it costs the next start some seconds of waiting.
+        fs::write(&path, format!("{run}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 }

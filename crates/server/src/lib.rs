@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod cli;
 pub mod client_address;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod connections;
 pub mod data_dir;

@@ -224,6 +224,11 @@ impl Metrics {
         r.register("tidings_tls_handshakes_refused", refused, self.tls_refused.clone());
     }
 
+    /// Adds what others count.
+    pub(crate) fn with(&self, register: impl FnOnce(&mut Registry)) {
+        register(&mut self.registry.write());
+    }
+
     /// Adds what is read when somebody asks.
     pub fn watch(&self, collector: Box<dyn Collector>) {
         self.registry.write().register_collector(collector);

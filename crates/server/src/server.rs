@@ -8,7 +8,7 @@ use rand::Rng as _;
 use tidings_core::{
     ids::NodeId,
     notification_type::TypeCatalog,
-    ports::{Clock, Store},
+    ports::{Clock, Registry, Store},
     room::RoomCatalog,
 };
 use tidings_gateway::Gateway;
@@ -23,6 +23,7 @@ use crate::{
     bus::{self, JoinBus, Missed, NodeSink, Redises},
     certificate::Certificate,
     clock::SystemClock,
+    cluster::{self, Cluster},
     config::{Config, Place},
     connections::{Archive, ConnectionHistory},
     data_dir::{self, DataDir},
@@ -70,6 +71,8 @@ pub struct Parts {
     pub bus: Option<JoinBus>,
     /// The system's, if left out.
     pub clock: Option<Arc<dyn Clock>>,
+    /// What the nodes know of one another's connections; without one a node is alone.
+    pub registry: Option<Arc<dyn Registry>>,
 }
 
 impl Server {
@@ -97,10 +100,16 @@ impl Server {
             }
         };
         let redis = bus::connect(&config).await?;
+        let node_id = config.node_id.get_or_insert_with(new_node_id);
+        let registry =
+            parts.registry.or_else(|| cluster::registry(parts.bus.as_ref(), redis.own.as_ref()));
+        let cluster = Arc::new(Cluster::new(registry, node_id, &config.cluster));
+        data_dir.keep_run(cluster.begin(data_dir.last_run()).await?)?;
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
         let clock = parts.clock.unwrap_or_else(|| Arc::new(SystemClock));
-        let (state, gaps, lost) = state(config, shared, (parts.bus, redis), clock, secret)?;
+        let parts = (parts.bus, redis, cluster);
+        let (state, gaps, lost) = state(config, shared, parts, clock, secret)?;
         if let Some(own) = &own {
             own.measure(&state.metrics);
         }
@@ -189,6 +198,7 @@ impl Server {
         if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
             tracing::warn!("background work did not end in time");
         }
+        cluster::leave(&self.state).await;
         if let Err(problem) = self.state.audit.close(&*self.state.store).await {
             tracing::warn!(%problem, "the last entries of the audit log were not stored");
         }
@@ -259,7 +269,7 @@ pub fn new_node_id() -> String {
 fn state(
     config: Config,
     store: Arc<dyn Store>,
-    (given, redis): (Option<JoinBus>, Redises),
+    (given, redis, cluster): (Option<JoinBus>, Redises, Arc<Cluster>),
     clock: Arc<dyn Clock>,
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
@@ -269,7 +279,9 @@ fn state(
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
     let event_types = EventTypes::new(&config.events).map_err(anyhow::Error::msg)?;
-    let (rooms, lost) = RoomHub::new(&event_types);
+    let (rooms, lost) = RoomHub::new(&event_types, Arc::clone(&cluster));
+    let presence = Arc::new(PresenceHub::new(&config.presence, Arc::clone(&cluster)));
+    metrics.with(|registry| cluster.metrics.register(registry));
     let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
     let application = Application::new(&config.authorization, Arc::clone(&clock))?.map(Arc::new);
     let missed = Arc::new(Missed::default());
@@ -277,6 +289,8 @@ fn state(
         missed: Arc::clone(&missed),
         inboxes: Arc::clone(&hub),
         rooms: Arc::clone(&rooms),
+        presence: Arc::clone(&presence),
+        clock: Arc::clone(&clock),
         revocations: Arc::clone(&revocations),
         application: application.clone(),
     };
@@ -304,7 +318,8 @@ fn state(
         hub,
         rooms,
         interop: socketio.map(|redis| Interop::new(&config.socketio, redis, Arc::clone(&metrics))),
-        presence: PresenceHub::new(&config.presence),
+        presence,
+        cluster,
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         event_types,
         event_log: EventLog::new(config.log.room_events),

@@ -18,6 +18,7 @@ use crate::{
     breaker::Breakers,
     bus::Missed,
     certificate::Certificate,
+    cluster::Cluster,
     config::Config,
     connections::{Archive, ConnectionHistory},
     inbox::InboxHub,
@@ -53,7 +54,9 @@ pub struct Shared {
     pub rooms: Arc<RoomHub>,
     /// Socket.IO servers of others, if this is one among them.
     pub interop: Option<Arc<Interop>>,
-    pub presence: PresenceHub,
+    pub presence: Arc<PresenceHub>,
+    /// This node among others.
+    pub cluster: Arc<Cluster>,
     pub room_kinds: RoomCatalog,
     pub event_types: EventTypes,
     /// Live events in the log.

@@ -14,6 +14,7 @@ mod message;
 pub mod postgres;
 pub mod program;
 pub mod redis;
+pub mod registry;
 mod sink;
 pub mod store;
 pub mod twins;

@@ -89,6 +89,11 @@ impl<'a> Spoken<'a> {
                 let Lost { room, users } = json(self.rest)?;
                 Heard::Room(Arc::new(RoomSignal::MembershipLost { room, users }))
             }
+            "presence" => {
+                let (room, record) = first(self.rest)?;
+                let room = RoomName::parse(room).map_err(|e| Unreadable(e.to_string()))?;
+                Heard::Room(Arc::new(RoomSignal::Presence { room, record: json(record)? }))
+            }
             "signal" => Heard::Signal(Arc::new(json(self.rest)?)),
             "question" => {
                 let (id, signal) = first(self.rest)?;
@@ -166,6 +171,9 @@ impl Voice {
             RoomSignal::Event(event) => self.say("event", &event_text(event)),
             RoomSignal::MembershipLost { room, users } => {
                 self.say("lost", &text(&Lost { room: room.clone(), users: users.clone() }))
+            }
+            RoomSignal::Presence { room, record } => {
+                self.say("presence", &format!("{room} {}", text(record)))
             }
         }
     }

@@ -5,12 +5,14 @@ mod bus;
 mod clock;
 mod connections;
 mod erasures;
+mod registry;
 mod store;
 
 pub use bus::{Answers, Bus, BusError, BusHealth, BusSink};
 pub use clock::Clock;
 pub use connections::Connections;
 pub use erasures::Erasures;
+pub use registry::{Enlisted, Registry, RegistryError, Seated};
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,
     Maintenance, Memberships, NewMembers, PruneBefore, Retracted, Revocations, Store, StoreError,

@@ -9,9 +9,14 @@ use super::{
 };
 use crate::{ids::UserId, room::RoomName, time::Timestamp};
 
-/// Names one connection for as long as the node runs; never given twice.
+/// Names one connection for as long as the node runs; from 1 on, and never given twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceId(pub u64);
+
+impl DeviceId {
+    /// Of all connections of other nodes, which are known by their public ids.
+    pub(super) const ELSEWHERE: Self = Self(0);
+}
 
 /// What a user's own devices are told.
 #[derive(Debug, Clone)]
@@ -31,8 +36,10 @@ pub struct Board {
     pub(super) dirty: HashSet<RoomName>,
     /// When whose ended connections cease to count.
     pub(super) leaving: BTreeSet<(Timestamp, UserId)>,
-    /// Users whom others see here.
+    /// Users with connections here whom others see.
     pub(super) online: usize,
+    /// Rooms of which it is to be found out who is there on other nodes.
+    pub(super) unread: HashSet<RoomName>,
 }
 
 impl Board {
@@ -45,24 +52,41 @@ impl Board {
             dirty: HashSet::new(),
             leaving: BTreeSet::new(),
             online: 0,
+            unread: HashSet::new(),
         }
     }
 
-    /// `card`: what the client said of itself already, if it did.
-    pub fn connect(&mut self, user: &UserId, id: DeviceId, card: Option<Card>, now: Timestamp) {
-        self.people.entry(user.clone()).or_default().add(id, card, now);
+    /// `socket`: its public id, where other nodes have to know it. `card`: what the client said of
+    /// itself already, if it did.
+    pub fn connect(
+        &mut self,
+        user: &UserId,
+        id: DeviceId,
+        socket: Option<Socket>,
+        card: Option<Card>,
+        now: Timestamp,
+    ) {
+        if let Some(socket) = &socket {
+            self.move_here(user, socket);
+        }
+        self.people.entry(user.clone()).or_default().add(id, socket, card, now);
         self.touched.insert(user.clone());
     }
 
     /// A user of whom nothing is known here has been here since then, with this one connection,
     /// which has said nothing of itself: nobody is told, because nobody was there to tell.
-    pub fn has_been(&mut self, user: &UserId, id: DeviceId, since: Timestamp) {
+    pub fn has_been(
+        &mut self,
+        user: &UserId,
+        id: DeviceId,
+        socket: Option<Socket>,
+        since: Timestamp,
+    ) {
         if self.knows(user) {
-            return self.connect(user, id, None, since);
+            return self.connect(user, id, socket, None, since);
         }
-        let mut person = Person::default();
-        person.add(id, None, since);
-        person.since = since;
+        let mut person = Person { since, counted: true, ..Person::default() };
+        person.add(id, socket, None, since);
         person.shown = person.view();
         self.people.insert(user.clone(), person);
         self.online += 1;
@@ -76,11 +100,16 @@ impl Board {
     /// A connection ended. It counts on for the time of grace, rooms included.
     pub fn disconnect(&mut self, user: &UserId, id: DeviceId, now: Timestamp) {
         let Some(person) = self.people.get_mut(user) else { return };
+        let Some(device) = person.device(id).filter(|device| !device.is_gone()) else { return };
+        let rooms = device.rooms.clone();
         let forgotten = person.end(id, now);
         self.leaving.insert((now.plus(self.settings.grace), user.clone()));
         if let Some(device) = forgotten {
             self.unseat(user, &device);
             self.touched.insert(user.clone());
+        }
+        for room in &rooms {
+            self.stop_listening(room);
         }
     }
 
@@ -102,7 +131,14 @@ impl Board {
     }
 
     /// `socket`: the public id of the connection.
-    pub fn enter(&mut self, user: &UserId, id: DeviceId, socket: &str, room: &RoomName) {
+    pub fn enter(
+        &mut self,
+        user: &UserId,
+        id: DeviceId,
+        socket: &str,
+        room: &RoomName,
+        now: Timestamp,
+    ) {
         let Some(device) = self.people.get_mut(user).and_then(|person| person.device(id)) else {
             return;
         };
@@ -113,6 +149,13 @@ impl Board {
         let socket = device.socket.get_or_insert_with(|| socket.into());
         let place = self.rooms.entry(room.clone()).or_default();
         place.sit(user, socket);
+        place.listeners += 1;
+        if place.listeners == 1
+            && let Some(hold) = self.settings.hold
+        {
+            place.hold = Some(now.plus(hold));
+            self.unread.insert(room.clone());
+        }
         self.dirty.insert(room.clone());
     }
 
@@ -121,13 +164,19 @@ impl Board {
     pub fn leave(&mut self, user: &UserId, id: DeviceId, room: &RoomName) {
         let Some(person) = self.people.get_mut(user) else { return };
         let Some(place) = self.rooms.get_mut(room) else { return };
-        for device in person.devices.iter_mut().filter(|d| d.id == id || d.is_gone()) {
+        let mut listened = false;
+        let concerned = |d: &&mut Device| d.is_here() && (d.id == id || d.is_gone());
+        for device in person.devices.iter_mut().filter(concerned) {
             let before = device.rooms.len();
             device.rooms.retain(|other| other != room);
             if device.rooms.len() < before {
+                listened |= !device.is_gone();
                 place.rise(user, device.socket.as_ref());
                 self.dirty.insert(room.clone());
             }
+        }
+        if listened {
+            self.stop_listening(room);
         }
     }
 
@@ -143,13 +192,16 @@ impl Board {
     pub(super) fn unseat(&mut self, user: &UserId, device: &Device) {
         for room in &device.rooms {
             if let Some(place) = self.rooms.get_mut(room) {
-                place.rise(user, device.socket.as_ref());
+                match device.is_here() {
+                    true => place.rise(user, device.socket.as_ref()),
+                    false => place.rise_elsewhere(user),
+                }
                 self.dirty.insert(room.clone());
             }
         }
     }
 
-    /// Users whom others see here.
+    /// Users with connections here whom others see.
     pub fn online(&self) -> usize {
         self.online
     }

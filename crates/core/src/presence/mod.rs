@@ -2,10 +2,11 @@
 //!
 //! A user is what the user's devices add up to. The [`Board`] keeps them by room and says, once
 //! per tick and room, what changed; so what is sent grows with those who hear it, and not with
-//! how many come and go at the same time. It holds what this node's connections say and nothing
-//! else: its few operations are the seam at which nodes can share it later.
+//! how many come and go at the same time. It holds what this node's connections say, and of those
+//! of other nodes what is to be told here (`elsewhere.rs`).
 
 mod board;
+mod elsewhere;
 mod person;
 mod place;
 mod round;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 pub use board::{Board, DeviceId, Own};
+pub use elsewhere::{Here, Scope};
 pub use round::{Coming, Going, News, RoomUpdate, Round};
 pub use typing::{TooManyTyping, Typists};
 pub use update::{InvalidUpdate, Update};
@@ -55,16 +57,23 @@ pub struct Settings {
     pub large_room: usize,
     /// Between two updates of such a room.
     pub large_pause: Duration,
+    /// There are other nodes: how long a room that is new here waits, at most, to be told until
+    /// it is known who is there on those.
+    pub hold: Option<Duration>,
 }
 
 /// What a device says of itself beside its status.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Details {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_feature: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// The kind of device, such as `web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Whatever the application likes: an object. Not sent to rooms; who asks gets it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<Box<RawValue>>,
 }
 

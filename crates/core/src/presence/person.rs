@@ -3,14 +3,22 @@
 use std::sync::Arc;
 
 use super::{Card, Details, DeviceId, Entry, Settings, Socket, Status};
-use crate::{ids::UserId, room::RoomName, time::Timestamp};
+use crate::{
+    ids::UserId,
+    registry::{Connection, Incarnation},
+    room::RoomName,
+    time::Timestamp,
+};
 
 /// Connections of one user that have ended and still count for a while.
 const MAX_GONE: usize = 4;
 
 pub(super) struct Device {
+    /// No other has it, unless it is elsewhere.
     pub(super) id: DeviceId,
-    /// Known from its first room on.
+    /// The node that it hangs on, if that is another.
+    pub(super) elsewhere: Option<Incarnation>,
+    /// Known from its first room on, and from the start where other nodes have to know it.
     pub(super) socket: Option<Socket>,
     card: Card,
     /// When its client last said something about its presence, or else when it connected.
@@ -19,13 +27,58 @@ pub(super) struct Device {
     lapsed: Option<Timestamp>,
     /// The connection ended. For a while it counts as if it had not, rooms included: its client
     /// may be only reloading.
-    gone: Option<Timestamp>,
+    pub(super) gone: Option<Timestamp>,
     pub(super) rooms: Vec<RoomName>,
 }
 
 impl Device {
     pub(super) fn is_gone(&self) -> bool {
         self.gone.is_some()
+    }
+
+    pub(super) fn is_here(&self) -> bool {
+        self.elsewhere.is_none()
+    }
+
+    /// One of another node.
+    pub(super) fn of(connection: &Connection) -> Self {
+        let mut device = Self {
+            id: DeviceId::ELSEWHERE,
+            elsewhere: None,
+            socket: Some(Arc::clone(&connection.socket)),
+            card: Card::default(),
+            said: (None, connection.opened_at),
+            lapsed: None,
+            gone: None,
+            rooms: Vec::new(),
+        };
+        device.take(connection);
+        device
+    }
+
+    /// It is as its node says, except for its rooms and its end.
+    pub(super) fn take(&mut self, connection: &Connection) {
+        self.elsewhere = Some(connection.at);
+        let details = Arc::clone(&connection.details);
+        let (status, invisible) = (connection.status, connection.invisible);
+        self.card = Card { status, invisible, details };
+        self.said = (connection.said_at, connection.opened_at);
+        self.lapsed = connection.lapsed;
+    }
+
+    /// As other nodes know one of this.
+    pub(super) fn as_known_elsewhere(&self, me: Incarnation) -> Option<Connection> {
+        let (said_at, opened_at) = self.said;
+        Some(Connection {
+            said_at,
+            status: self.card.status,
+            invisible: self.card.invisible,
+            details: Arc::clone(&self.card.details),
+            lapsed: self.lapsed,
+            gone: self.gone,
+            rooms: self.rooms.clone(),
+            ..Connection::new(me, self.socket.clone()?, opened_at)
+        })
     }
 
     fn counts(&self) -> bool {
@@ -55,6 +108,10 @@ pub(super) struct Person {
     pub(super) since: Timestamp,
     /// When others last did.
     pub(super) last_seen: Option<Timestamp>,
+    /// The version of what was last heard of the user's connections elsewhere.
+    pub(super) heard: u64,
+    /// It is one of those online here.
+    pub(super) counted: bool,
 }
 
 impl Default for Person {
@@ -65,17 +122,26 @@ impl Default for Person {
             invisible_shown: false,
             since: Timestamp::EPOCH,
             last_seen: None,
+            heard: 0,
+            counted: false,
         }
     }
 }
 
 impl Person {
-    pub(super) fn add(&mut self, id: DeviceId, card: Option<Card>, now: Timestamp) {
+    pub(super) fn add(
+        &mut self,
+        id: DeviceId,
+        socket: Option<Socket>,
+        card: Option<Card>,
+        now: Timestamp,
+    ) {
         // Nearly everybody has one, and there are many.
         self.devices.reserve_exact(1);
         self.devices.push(Device {
             id,
-            socket: None,
+            elsewhere: None,
+            socket,
             said: (card.is_some().then_some(now), now),
             card: card.unwrap_or_default(),
             lapsed: None,
@@ -103,9 +169,21 @@ impl Person {
         self.devices.extract_if(.., over).collect()
     }
 
-    /// Whether more than one device is there to hear of its user.
+    /// Whether more than one device is there, and some here to hear of its user.
     pub(super) fn has_several(&self) -> bool {
-        self.devices.iter().filter(|device| device.gone.is_none()).count() > 1
+        let there = || self.devices.iter().filter(|device| device.gone.is_none());
+        there().count() > 1 && there().any(Device::is_here)
+    }
+
+    /// Whether nobody here has to do with it any more: it has no connection here, and none in a
+    /// room that is followed.
+    pub(super) fn is_stranger(&self) -> bool {
+        self.devices.iter().all(|device| !device.is_here() && device.rooms.is_empty())
+    }
+
+    /// Since when it has been here, as far as that can be told of one that was not heard of before.
+    pub(super) fn earliest(&self) -> Option<Timestamp> {
+        self.devices.iter().filter(|device| device.counts()).map(|device| device.said.1).min()
     }
 
     pub(super) fn say(&mut self, id: DeviceId, card: Card, now: Timestamp) {

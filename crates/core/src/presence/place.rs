@@ -17,6 +17,12 @@ pub(super) struct Place {
     pub(super) newcomers: BTreeSet<Socket>,
     pub(super) large: bool,
     pub(super) told_at: Timestamp,
+    /// Connections of this node that are in it. While there are some, the room is followed.
+    pub(super) listeners: u32,
+    /// Seats of connections on other nodes.
+    pub(super) elsewhere: u32,
+    /// It is not known yet who is there on other nodes: nothing is told before that is, or this.
+    pub(super) hold: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -34,6 +40,25 @@ impl Place {
         self.newcomers.insert(socket.clone());
     }
 
+    /// The same for a connection of another node.
+    pub(super) fn sit_elsewhere(&mut self, user: &UserId, is_visible: bool) {
+        self.elsewhere += 1;
+        let seat = self.seats.entry(user.clone()).or_default();
+        seat.devices += 1;
+        if self.hold.is_none() {
+            self.changed.entry(user.clone()).or_default();
+        } else if is_visible && !seat.told {
+            // It was there before anybody was told anything.
+            seat.told = true;
+            self.online += 1;
+        }
+    }
+
+    pub(super) fn rise_elsewhere(&mut self, user: &UserId) {
+        self.elsewhere = self.elsewhere.saturating_sub(1);
+        self.rise(user, None);
+    }
+
     pub(super) fn rise(&mut self, user: &UserId, socket: Option<&Socket>) {
         if let Some(seat) = self.seats.get_mut(user) {
             seat.devices = seat.devices.saturating_sub(1);
@@ -45,7 +70,7 @@ impl Place {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.seats.is_empty() && self.changed.is_empty()
+        self.seats.is_empty() && self.changed.is_empty() && self.listeners == 0
     }
 
     /// Large from more than `most` on, and until there is some air again: a room at the edge

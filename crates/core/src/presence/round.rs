@@ -22,6 +22,8 @@ pub struct Round {
     pub own: Vec<(UserId, Own)>,
     /// Who went offline, and when others last saw them.
     pub last_seen: Vec<(UserId, Timestamp)>,
+    /// Users of whom connections of this node ceased to count.
+    pub ended: Vec<UserId>,
 }
 
 #[derive(Debug)]
@@ -100,13 +102,21 @@ impl Board {
     pub fn tick(&mut self, now: Timestamp) -> Round {
         let mut gathered = Gathered::default();
         let buried = self.bury(now);
-        for user in std::mem::take(&mut self.touched) {
-            self.look_at(&user, &buried, now, &mut gathered);
+        let was_here = |devices: &Vec<Device>| devices.iter().any(Device::is_here);
+        let ended = buried.iter().filter(|(_, devices)| was_here(devices));
+        gathered.round.ended = ended.map(|(user, _)| user.clone()).collect();
+        let touched = std::mem::take(&mut self.touched);
+        for user in &touched {
+            self.look_at(user, &buried, now, &mut gathered);
         }
         for room in std::mem::take(&mut self.dirty) {
             self.tell(&room, now, &mut gathered);
         }
-        self.announce(gathered)
+        let round = self.announce(gathered);
+        for user in &touched {
+            self.forget_stranger(user);
+        }
+        round
     }
 
     /// Ended connections whose time of grace is over cease to count.
@@ -139,16 +149,22 @@ impl Board {
         let (was, is) = (person.shown.status, view.status);
         let changed = view != person.shown || person.is_invisible() != person.invisible_shown;
         if was == Status::Offline && is != Status::Offline {
-            person.since = now;
-            self.online += 1;
+            let is_here = person.devices.iter().all(Device::is_here);
+            person.since = person.earliest().filter(|_| !is_here).unwrap_or(now);
         }
         if was != Status::Offline && is == Status::Offline {
             let buried = buried.get(user).map(Vec::as_slice).unwrap_or_default();
             let ceased = person.ceased(buried, now);
             person.last_seen = Some(ceased);
-            self.online -= 1;
             gathered.ceased.insert(user.clone(), ceased);
-            gathered.round.last_seen.push((user.clone(), ceased));
+            if person.devices.iter().chain(buried).any(Device::is_here) {
+                gathered.round.last_seen.push((user.clone(), ceased));
+            }
+        }
+        let counts = is != Status::Offline && person.devices.iter().any(Device::is_here);
+        if counts != person.counted {
+            person.counted = counts;
+            self.online = if counts { self.online + 1 } else { self.online.saturating_sub(1) };
         }
         let seen = view != person.shown;
         person.shown = view;
@@ -171,6 +187,11 @@ impl Board {
 
     fn tell(&mut self, room: &RoomName, now: Timestamp, gathered: &mut Gathered) {
         let Some(place) = self.rooms.get_mut(room) else { return };
+        if place.hold.is_some_and(|until| until > now) {
+            self.dirty.insert(room.clone());
+            return;
+        }
+        place.hold = None;
         if place.large && place.told_at.plus(self.settings.large_pause) > now {
             self.dirty.insert(room.clone());
             return;

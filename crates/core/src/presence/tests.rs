@@ -28,6 +28,7 @@ impl World {
             grace: Duration::from_secs(5),
             large_room: 8,
             large_pause: Duration::from_secs(1),
+            hold: None,
         };
         Self {
             board: Board::new(settings),
@@ -40,13 +41,13 @@ impl World {
     fn connect(&mut self, name: &str, rooms: &[&str]) -> DeviceId {
         self.next += 1;
         let id = DeviceId(self.next);
-        self.board.connect(&user(name), id, None, self.now);
+        self.board.connect(&user(name), id, None, None, self.now);
         rooms.iter().for_each(|joined| self.enter(name, id, joined));
         id
     }
 
     fn enter(&mut self, name: &str, id: DeviceId, joined: &str) {
-        self.board.enter(&user(name), id, &format!("s{}", id.0), &room(joined));
+        self.board.enter(&user(name), id, &format!("s{}", id.0), &room(joined), self.now);
     }
 
     fn tick(&mut self) -> Round {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{History, Position, RoomName};
-use crate::{ids::UserId, time::Timestamp};
+use crate::{ids::UserId, registry::Record, time::Timestamp};
 
 /// Longest name of an event, in bytes.
 pub const MAX_EVENT_NAME: usize = 64;
@@ -52,13 +52,18 @@ pub enum RoomSignal {
         room: RoomName,
         users: Vec<UserId>,
     },
+    /// The connections of a user who is, or was, seen in the room on some node.
+    Presence {
+        room: RoomName,
+        record: Arc<Record>,
+    },
 }
 
 impl RoomSignal {
     pub fn room(&self) -> &RoomName {
         match self {
             Self::Event(event) => &event.room,
-            Self::MembershipLost { room, .. } => room,
+            Self::MembershipLost { room, .. } | Self::Presence { room, .. } => room,
         }
     }
 }

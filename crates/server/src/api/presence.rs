@@ -8,7 +8,7 @@ use tidings_core::{api_key::Scope, ids::UserId, presence::Entry, room::RoomName,
 use utoipa::{IntoParams, ToSchema};
 
 use super::{caller::Caller, extract::Query, problem::Problem};
-use crate::{rooms, security, state::AppState};
+use crate::{cluster, rooms, security, state::AppState};
 
 /// Most users in one question, and on one page.
 const MAX_USERS: usize = 1_000;
@@ -140,7 +140,7 @@ async fn of_room(
         security::room_refused(&state.audit, user.id(), name, &why.to_string(), user.ip);
         return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", why.to_string()));
     }
-    let view = state.presence.in_room(&room, after.as_ref(), limit);
+    let view = cluster::room_view(state, &room, after.as_ref(), limit).await;
     let last = view.users.last().filter(|_| view.has_more);
     let next_cursor = last.map(|entry| encode_cursor(&entry.user_id));
     Ok(Presence {
@@ -167,7 +167,7 @@ async fn of_users(state: &AppState, caller: &Caller, users: &str) -> Result<Pres
         let detail = "A user may ask about itself, or about a room";
         return Err(Problem::new(StatusCode::FORBIDDEN, "FORBIDDEN", detail));
     }
-    let mut users = state.presence.of_users(&state.hub, &ids);
+    let mut users = cluster::users(state, &ids).await;
     add_last_seen(state, &mut users).await?;
     let online = users.iter().filter(|entry| entry.connected_at.is_some()).count();
     Ok(Presence { room: None, online, large: None, users, pagination: None })

@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use tidings_core::{inbox::InboxChange, ports::BusSink, room::RoomSignal, signal::NodeSignal};
+use tidings_core::{
+    inbox::InboxChange,
+    ports::{BusSink, Clock},
+    room::RoomSignal,
+    signal::NodeSignal,
+};
 use tokio::sync::Notify;
 
 use crate::{
     auth::Revocations,
     inbox::InboxHub,
+    presence::PresenceHub,
     rooms::{Application, RoomHub},
 };
 
@@ -18,6 +24,8 @@ pub struct Missed(pub Notify);
 pub struct NodeSink {
     pub inboxes: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
+    pub presence: Arc<PresenceHub>,
+    pub clock: Arc<dyn Clock>,
     pub revocations: Arc<Revocations>,
     pub application: Option<Arc<Application>>,
     pub missed: Arc<Missed>,
@@ -29,7 +37,12 @@ impl BusSink for NodeSink {
     }
 
     fn receive_room(&self, signal: Arc<RoomSignal>) {
-        self.rooms.receive(signal);
+        match &*signal {
+            RoomSignal::Presence { room, record } => {
+                self.presence.hear(&self.inboxes, room, record, self.clock.now());
+            }
+            _ => self.rooms.receive(signal),
+        }
     }
 
     fn receive_signal(&self, signal: Arc<NodeSignal>) -> u64 {
@@ -48,6 +61,7 @@ impl BusSink for NodeSink {
             NodeSignal::Withdrawn { id, users, replaced_by } => {
                 self.inboxes.withdraw(*id, users, *replaced_by)
             }
+            NodeSignal::Surplus { user, sockets } => self.inboxes.close_surplus(user, sockets),
         }
     }
 

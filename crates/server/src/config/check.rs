@@ -31,6 +31,7 @@ pub fn check(config: &Config) -> Vec<String> {
     super::presence::check(config, &mut need);
     super::socketio::check(config, &mut need);
     super::connections::check(config, &mut need);
+    super::cluster::check(config, &mut need);
     super::tls::check(config, &mut need);
     super::spool::check(config, &mut need);
     if config.dev {

@@ -5,6 +5,7 @@
 
 mod authorization;
 mod check;
+mod cluster;
 mod connections;
 mod database;
 mod environment;
@@ -28,6 +29,7 @@ use tidings_core::{
 pub use authorization::Authorization;
 pub use check::MIN_SECRET;
 pub use check::{check, warnings};
+pub use cluster::Cluster;
 pub use connections::Connections;
 pub use database::{Database, DatabaseUrl, Place};
 pub use introspection::Introspection;
@@ -79,6 +81,7 @@ pub struct Config {
     pub presence: Presence,
     pub socketio: SocketIo,
     pub connections: Connections,
+    pub cluster: Cluster,
     pub log: Log,
     /// Notification types beside the built-in ones.
     pub types: BTreeMap<String, TypeSpec>,
@@ -114,6 +117,7 @@ impl Default for Config {
             presence: Presence::default(),
             socketio: SocketIo::default(),
             connections: Connections::default(),
+            cluster: Cluster::default(),
             log: Log::default(),
             types: BTreeMap::new(),
             rooms: BTreeMap::new(),

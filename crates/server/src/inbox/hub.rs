@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use super::{
     events::{self, Encoder},
     provisional::Expected,
-    session::{Delivery, Found, InboxSession, PageOutcome},
+    session::{Delivery, Found, InboxSession, PageOutcome, SURPLUS},
 };
 use crate::metrics::Metrics;
 
@@ -76,6 +76,19 @@ impl InboxHub {
         let hash = self.hasher.hash_one(user);
         // In range by the remainder; the vector has exactly SHARDS entries.
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
+    }
+
+    /// The user has connected more often than it may, here or on other nodes.
+    pub fn close_surplus(&self, user: &UserId, sockets: &[Arc<str>]) -> u64 {
+        let is_meant = |session: &&Arc<InboxSession>| {
+            sockets.iter().any(|socket| **socket == *session.socket.id())
+        };
+        let mut closed = 0;
+        for session in self.sessions_of(user).iter().filter(is_meant) {
+            session.dismiss(&self.metrics, SURPLUS.0, SURPLUS.1);
+            closed += 1;
+        }
+        closed
     }
 
     /// Adds a session. Gives those that have to go for it, the user's oldest.

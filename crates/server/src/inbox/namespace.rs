@@ -16,7 +16,7 @@ use super::{
     commands::{self, CommandError, SinceArg},
     events,
     open::{self, OpenRequest, Since},
-    session::{InboxSession, REVOKED},
+    session::{InboxSession, REVOKED, SURPLUS},
 };
 use crate::{
     auth::{Claims, TokenError},
@@ -234,8 +234,7 @@ impl Namespace for InboxNamespace {
         }
         for displaced in self.state.presence.connect(&self.state.hub, session, self.now()) {
             // Told not to come back, or the devices would push one another out in a ring.
-            let message = "Too many connections of this user; the oldest is closed";
-            displaced.dismiss(&self.state.metrics, "CONNECTION_LIMIT", message);
+            displaced.dismiss(&self.state.metrics, SURPLUS.0, SURPLUS.1);
         }
         if self.state.revocations.cover(&session.claims()) {
             // Since its token was looked at: whoever closes those concerned did not see it yet.

@@ -95,6 +95,10 @@ pub(super) trait Delivery {
 /// Code and message for a device whose token was taken back.
 pub(crate) const REVOKED: (&str, &str) = ("TOKEN_REVOKED", "Token revoked");
 
+/// The same for one that is its user's oldest, where a user may have no more.
+pub(super) const SURPLUS: (&str, &str) =
+    ("CONNECTION_LIMIT", "Too many connections of this user; the oldest is closed");
+
 /// How long a dismissed event stream shall stay away, in milliseconds.
 const DISMISSED_RETRY: u64 = 60_000;
 

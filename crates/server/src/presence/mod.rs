@@ -1,4 +1,4 @@
-//! Presence and typing on this node.
+//! Presence and typing, as this node sees them.
 //!
 //! The domain ([`tidings_core::presence`]) knows who is here; this is how it hears of it and how
 //! the rooms hear from it. Frames are built once per room and tick. They are states, not
@@ -8,6 +8,7 @@
 pub(crate) mod commands;
 mod events;
 mod link;
+mod nodes;
 mod tell;
 
 use std::{
@@ -16,12 +17,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use parking_lot::Mutex;
 use tidings_core::{
     ids::UserId,
-    presence::{Board, DeviceId, Entry, Own, Settings, Typists, Update},
+    presence::{Board, DeviceId, Entry, Own, Settings, Socket, Typists, Update},
     room::RoomName,
     time::Timestamp,
 };
@@ -30,6 +32,7 @@ pub use link::Link;
 pub(crate) use tell::{tell, tell_typing};
 
 use crate::{
+    cluster::Cluster,
     config,
     inbox::{InboxHub, InboxSession},
 };
@@ -37,9 +40,14 @@ use crate::{
 /// Users whose last moment may wait to be written; of more it is not kept.
 const MAX_UNWRITTEN: usize = 100_000;
 
+/// How long a room that is new here waits to be told, at most, for what other nodes know of it.
+const HOLD: Duration = Duration::from_secs(1);
+
 pub struct PresenceHub {
+    cluster: Arc<Cluster>,
     board: Mutex<Board>,
     typists: Mutex<Typists>,
+    large_room: usize,
     next: AtomicU64,
     /// Users whose only connection stands aside. Changes under the board's lock.
     aside: AtomicUsize,
@@ -57,14 +65,17 @@ pub(crate) struct RoomView {
 }
 
 impl PresenceHub {
-    pub fn new(config: &config::Presence) -> Self {
+    pub fn new(config: &config::Presence, cluster: Arc<Cluster>) -> Self {
         let settings = Settings {
             grace: config.grace,
             large_room: config.large_room,
             large_pause: config.large_tick,
+            hold: cluster.is_shared().then_some(HOLD),
         };
         Self {
+            cluster,
             board: Mutex::new(Board::new(settings)),
+            large_room: config.large_room,
             typists: Mutex::new(Typists::new(config.typing)),
             next: AtomicU64::new(1),
             aside: AtomicUsize::new(0),
@@ -93,6 +104,8 @@ impl PresenceHub {
             session.presence.stand_aside();
             self.aside.fetch_add(1, Ordering::Relaxed);
         }
+        drop(board);
+        self.cluster.touch(&session.user);
         displaced
     }
 
@@ -109,6 +122,7 @@ impl PresenceHub {
         }) else {
             return;
         };
+        self.cluster.touch(&session.user);
         let mut typists = self.typists.lock();
         for (room, _) in session.rooms.all() {
             typists.leave(&session.user, device, &room);
@@ -120,7 +134,8 @@ impl PresenceHub {
         let known = session.presence.device();
         known.unwrap_or_else(|| {
             let device = self.begin(session);
-            board.connect(&session.user, device, session.presence.card(), now);
+            let socket = self.known_socket(session);
+            board.connect(&session.user, device, socket, session.presence.card(), now);
             device
         })
     }
@@ -129,9 +144,15 @@ impl PresenceHub {
     fn step_up(&self, board: &mut Board, session: &InboxSession) -> Option<DeviceId> {
         if session.presence.step_up() {
             self.aside.fetch_sub(1, Ordering::Relaxed);
-            board.has_been(&session.user, self.begin(session), session.opened_at);
+            let socket = self.known_socket(session);
+            board.has_been(&session.user, self.begin(session), socket, session.opened_at);
         }
         session.presence.device()
+    }
+
+    /// The public id of a connection, if other nodes know it by that.
+    fn known_socket(&self, session: &InboxSession) -> Option<Socket> {
+        self.cluster.is_shared().then(|| session.socket.id().into())
     }
 
     fn begin(&self, session: &InboxSession) -> DeviceId {
@@ -145,12 +166,16 @@ impl PresenceHub {
         let mut board = self.board.lock();
         let device = self.step_up(&mut board, session);
         let device = device.unwrap_or_else(|| self.seat(&mut board, session, now));
-        board.enter(&session.user, device, session.socket.id(), room);
+        board.enter(&session.user, device, session.socket.id(), room, now);
+        drop(board);
+        self.cluster.touch(&session.user);
+        self.cluster.unread.notify_one();
     }
 
     pub(crate) fn leave(&self, session: &InboxSession, room: &RoomName) {
         let Some(device) = session.presence.device() else { return };
         self.board.lock().leave(&session.user, device, room);
+        self.cluster.touch_left(&session.user, room);
         self.typists.lock().leave(&session.user, device, room);
     }
 
@@ -164,6 +189,7 @@ impl PresenceHub {
         let mut board = self.board.lock();
         let device = self.step_up(&mut board, session)?;
         let card = session.presence.change(update);
+        self.cluster.touch(&session.user);
         board.say(&session.user, device, card, now)
     }
 
@@ -173,6 +199,7 @@ impl PresenceHub {
             && let Some(device) = session.presence.device()
         {
             self.board.lock().lapse(&session.user, device, None);
+            self.cluster.touch(&session.user);
         }
     }
 
@@ -188,6 +215,7 @@ impl PresenceHub {
             return;
         }
         board.lapse(&session.user, device, Some(now.minus(idle)));
+        self.cluster.touch(&session.user);
     }
 
     pub fn online(&self) -> usize {
@@ -202,7 +230,7 @@ impl PresenceHub {
         self.typists.lock().count()
     }
 
-    /// Who is in a room, by id, after `after`.
+    /// Who is in a room, by id, after `after`, as far as it is known here.
     pub(crate) fn in_room(
         &self,
         room: &RoomName,
@@ -242,7 +270,7 @@ impl PresenceHub {
         users.iter().map(entry).collect()
     }
 
-    fn remember_seen(&self, seen: Vec<(UserId, Timestamp)>) {
+    pub(crate) fn remember_seen(&self, seen: Vec<(UserId, Timestamp)>) {
         let mut unwritten = self.unwritten.lock();
         for (user, at) in seen {
             if unwritten.len() < MAX_UNWRITTEN || unwritten.contains_key(&user) {

@@ -22,7 +22,9 @@ pub(crate) async fn tell(state: &AppState, now: Timestamp) {
         let mut board = state.presence.board.lock();
         (board.tick(now), state.presence.online_with(&board))
     };
-    let Round { rooms, coming, going, own, last_seen } = round;
+    let Round { rooms, coming, going, own, last_seen, ended } = round;
+    // Other nodes count the time of grace themselves.
+    ended.iter().for_each(|user| state.cluster.touch_quietly(user));
     state.presence.remember_seen(last_seen);
     state.metrics.users_online(online);
     let Some(gateway) = state.rooms.gateway() else { return };

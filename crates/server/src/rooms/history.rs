@@ -111,7 +111,7 @@ pub(super) async fn catch_up(
             RoomSignal::Event(event) => {
                 event.position.is_none_or(|at| at.offset > past.position.offset)
             }
-            RoomSignal::MembershipLost { .. } => false,
+            RoomSignal::MembershipLost { .. } | RoomSignal::Presence { .. } => false,
         };
         let missed = missed.unwrap_or_default();
         for signal in missed.iter().chain(held.iter().filter(later)) {

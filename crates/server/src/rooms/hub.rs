@@ -22,7 +22,7 @@ use super::{
     join::own_room,
     lens::{Filters, Viewers, room_of_filter, room_of_viewer},
 };
-use crate::inbox::InboxSession;
+use crate::{cluster::Cluster, inbox::InboxSession};
 
 /// Lost memberships that may wait to be looked at; beyond that all are looked at.
 const WAITING: usize = 1_024;
@@ -33,6 +33,7 @@ pub struct RoomHub {
     gateway: RwLock<Option<Gateway>>,
     /// The users in each room, with their number of connections; without own rooms.
     rooms: Mutex<HashMap<RoomName, BTreeMap<UserId, usize>>>,
+    cluster: Arc<Cluster>,
     lost: mpsc::Sender<Arc<RoomSignal>>,
     overrun: AtomicBool,
     pub(super) viewers: Viewers,
@@ -40,7 +41,7 @@ pub struct RoomHub {
     pub(super) holds: Holds,
 }
 
-/// Who is in a room of this node.
+/// Who is in a room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Presence {
     pub users: usize,
@@ -52,11 +53,15 @@ pub(super) struct Full;
 
 impl RoomHub {
     /// The receiver hears of memberships that were lost.
-    pub fn new(types: &EventTypes) -> (Arc<Self>, mpsc::Receiver<Arc<RoomSignal>>) {
+    pub fn new(
+        types: &EventTypes,
+        cluster: Arc<Cluster>,
+    ) -> (Arc<Self>, mpsc::Receiver<Arc<RoomSignal>>) {
         let (lost, receiver) = mpsc::channel(WAITING);
         let hub = Self {
             gateway: RwLock::default(),
             rooms: Mutex::default(),
+            cluster,
             lost,
             overrun: AtomicBool::new(false),
             viewers: Viewers::new(types.roles()),
@@ -81,13 +86,15 @@ impl RoomHub {
         self.gateway.read().clone()
     }
 
-    /// Puts a connection into a room, unless `most` other users are in it.
+    /// Puts a connection into a room, unless `most` other users of this node are in it.
+    /// `announced`: how many connections of its user other nodes know of.
     pub(super) fn enter(
         &self,
         session: &InboxSession,
         room: &RoomName,
         filter: Option<&EventFilter>,
         most: usize,
+        announced: Option<usize>,
     ) -> Result<(), Full> {
         let mut rooms = self.rooms.lock();
         if let Some(users) = rooms.get(room)
@@ -97,8 +104,14 @@ impl RoomHub {
             return Err(Full);
         }
         let users = rooms.entry(room.clone()).or_default();
-        *users.entry(session.user.clone()).or_default() += 1;
+        let connections = users.entry(session.user.clone()).or_default();
+        *connections += 1;
+        let is_news = announced != Some(*connections);
         self.listen(session, room.as_str(), filter);
+        drop(rooms);
+        if is_news {
+            self.cluster.touch_seats(room, &session.user);
+        }
         Ok(())
     }
 
@@ -138,8 +151,24 @@ impl RoomHub {
         if users.is_empty() {
             rooms.remove(room);
         }
+        drop(rooms);
+        self.cluster.touch_seats(room, &session.user);
     }
 
+    /// How many connections of a user are in a room here.
+    pub(crate) fn connections_of(&self, room: &RoomName, user: &UserId) -> usize {
+        let rooms = self.rooms.lock();
+        rooms.get(room).and_then(|users| users.get(user)).copied().unwrap_or_default()
+    }
+
+    /// Who is in a room here, each with how many connections.
+    pub(crate) fn users_in(&self, room: &RoomName) -> Vec<(UserId, usize)> {
+        let rooms = self.rooms.lock();
+        let users = rooms.get(room).into_iter().flatten();
+        users.map(|(user, connections)| (user.clone(), *connections)).collect()
+    }
+
+    /// On this node.
     pub fn presence(&self, room: &RoomName) -> Presence {
         let gateway = self.gateway.read();
         let connections = gateway.as_ref().map_or(0, |g| g.member_count("/", room.as_str()));
@@ -161,6 +190,8 @@ impl RoomHub {
                     self.overrun.store(true, Ordering::Relaxed);
                 }
             }
+            // Presence hears of it.
+            RoomSignal::Presence { .. } => {}
         }
     }
 

@@ -233,10 +233,16 @@ async fn enter(
         return Err(RoomError::TooMany);
     }
     let socket = session.socket.id();
+    // On other nodes first: what is taken there is given back if there is no place here.
+    let connections = state.rooms.connections_of(&room, &session.user) + 1;
+    let seated = state.cluster.seat(&room, &session.user, connections, kind.max_members).await;
+    let announced = seated.map_err(|_| RoomError::Full)?.then_some(connections);
     if kind.history.is_some() {
         state.rooms.holds.begin(&room, socket);
     }
-    if state.rooms.enter(session, &room, wish.events.as_ref(), kind.max_members).is_err() {
+    let (events, most) = (wish.events.as_ref(), kind.max_members);
+    if state.rooms.enter(session, &room, events, most, announced).is_err() {
+        state.cluster.touch_seats(&room, &session.user);
         state.rooms.holds.end(&room, socket);
         return Err(RoomError::Full);
     }

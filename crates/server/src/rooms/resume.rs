@@ -94,7 +94,7 @@ pub(crate) async fn authorise(state: &AppState, session: &InboxSession, left: &L
 pub(crate) async fn enter(state: &AppState, session: &InboxSession, resumed: Resumed) {
     let _turn = session.rooms.turn().await;
     for (room, grant, subscription) in resumed.0 {
-        let entered = state.rooms.enter(session, &room, subscription.filter(), usize::MAX);
+        let entered = state.rooms.enter(session, &room, subscription.filter(), usize::MAX, None);
         if entered.is_ok() {
             show(state, session, &room);
             session.rooms.put(room, grant, subscription);

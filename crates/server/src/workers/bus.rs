@@ -31,6 +31,9 @@ pub(super) async fn run(state: AppState) {
 
 /// One round. What could not be asked for now is with the next.
 pub async fn tick(state: &AppState, missed: bool) {
+    if missed {
+        state.presence.read_again();
+    }
     match catch_up(state).await {
         Ok(0) if !missed => {}
         Ok(users) => {

@@ -6,6 +6,7 @@ mod api_keys;
 mod audit;
 mod bus;
 mod certificate;
+mod cluster;
 mod connection_archive;
 mod connections;
 mod erasures;
@@ -34,6 +35,7 @@ use tidings_core::{ids::UserId, room::RoomSignal};
 use tidings_store_postgres::PostgresStore;
 
 pub(crate) use api_keys::tick as know_api_keys;
+pub use cluster::settle as settle_cluster;
 pub(crate) use connections::close_previous as close_previous_connections;
 pub use connections::heartbeat;
 pub(crate) use interop::start as join_socketio;
@@ -86,6 +88,7 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
             certificate::tick,
         );
     }
+    cluster::start(&mut loops, state);
     let times = &state.config.presence;
     every(&mut loops, state, times.tick, |state| async move {
         presence::tick(&state, state.clock.now()).await

@@ -22,6 +22,7 @@ mod bus;
 mod change;
 mod cli;
 mod clock;
+mod cluster;
 mod commands;
 mod config;
 mod connect;

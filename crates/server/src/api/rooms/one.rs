@@ -7,13 +7,14 @@ use utoipa::ToSchema;
 
 use crate::{
     api::{caller::Server, extract::Path, problem::Problem},
+    cluster,
     state::AppState,
 };
 
 /// Most users that are named.
 const MAX_NAMED: usize = 100;
 
-/// A room, and who of this node is in it.
+/// A room, and who is in it.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::api) struct Room {
@@ -47,8 +48,8 @@ pub(in crate::api) async fn one(
 ) -> Result<Json<Room>, Problem> {
     server.require(Scope::RoomsRead)?;
     let (room, kind) = super::room(&state, &room, "room")?;
-    let presence = state.rooms.presence(&room);
-    let here = state.presence.in_room(&room, None, MAX_NAMED);
+    let presence = cluster::room_presence(&state, &room).await;
+    let here = cluster::room_view(&state, &room, None, MAX_NAMED).await;
     Ok(Json(Room {
         kind: room.kind().to_owned(),
         max_members: kind.max_members,

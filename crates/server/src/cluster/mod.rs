@@ -1,0 +1,221 @@
+//! This node among others: what it says of its connections, and what it knows of theirs.
+//!
+//! Nothing here stands in the way of a connection. What changes is noted ([`Cluster::touch`]) and
+//! written a moment later, in batches, each user as it is then; what comes back tells which
+//! connections are too many, and goes on to the nodes that have to know (`announce.rs`). A room
+//! that gets its first member here is read from the registry (`follow.rs`). While the registry
+//! is away, everything is as if this node were alone, and nobody is declared offline (`lease.rs`).
+
+mod announce;
+mod ask;
+mod follow;
+mod lease;
+mod metrics;
+mod reap;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, RwLock};
+use tidings_bus::redis::{Redis, RedisRegistry};
+use tidings_core::{
+    ids::UserId,
+    ports::{Registry, RegistryError, Seated},
+    registry::{Incarnation, Peers, Seats},
+    room::RoomName,
+    time::Timestamp,
+};
+use tokio::sync::Notify;
+
+pub(crate) use announce::announce;
+pub(crate) use ask::{room_presence, room_view, users};
+pub(crate) use follow::follow;
+pub(crate) use lease::{heartbeat, leave};
+pub use metrics::ClusterMetrics;
+pub(crate) use reap::reap;
+
+use crate::{bus::JoinBus, config};
+
+/// Longest that somebody who asks waits for the registry; then this node answers by itself.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The same for work that nobody waits for.
+const LONG_PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Cluster {
+    /// `None`: this node is alone.
+    registry: Option<Arc<dyn Registry>>,
+    node: String,
+    times: config::Cluster,
+    started: Instant,
+    lease: Mutex<Lease>,
+    peers: RwLock<Peers>,
+    noted: Mutex<Noted>,
+    /// Held while something is written, or read: what was noted later is not overtaken by it.
+    writing: tokio::sync::Mutex<()>,
+    reading: tokio::sync::Mutex<()>,
+    to_reap: Mutex<Vec<Incarnation>>,
+    pub metrics: ClusterMetrics,
+    /// There is something to be written.
+    pub(crate) touched: Notify,
+    /// There are rooms to be read.
+    pub(crate) unread: Notify,
+    /// There is somebody to be cleared away.
+    pub(crate) dead: Notify,
+}
+
+#[derive(Default)]
+struct Lease {
+    /// The last run of this node that the registry knew.
+    me: Option<Incarnation>,
+    /// Until then it counts, whatever happens to the registry.
+    until: Option<Instant>,
+}
+
+/// What changed and was not written yet.
+#[derive(Default)]
+struct Noted {
+    users: HashMap<UserId, Touch>,
+    seats: HashSet<(RoomName, UserId)>,
+}
+
+#[derive(Default)]
+struct Touch {
+    /// Others see a difference.
+    is_news: bool,
+    /// Rooms that the user may be in no more.
+    left: Vec<RoomName>,
+}
+
+/// As many users of the cluster are in the room as its kind allows.
+pub(crate) struct Full;
+
+/// The registry that goes with a bus: that of Redis, unless the bus is another.
+pub(crate) fn registry(
+    given: Option<&JoinBus>,
+    redis: Option<&Redis>,
+) -> Option<Arc<dyn Registry>> {
+    let redis = redis.filter(|_| given.is_none())?;
+    Some(Arc::new(RedisRegistry::new(redis.clone())))
+}
+
+impl Cluster {
+    /// A node that has not begun yet. Without a registry it is alone.
+    pub fn new(registry: Option<Arc<dyn Registry>>, node: &str, times: &config::Cluster) -> Self {
+        Self {
+            registry,
+            node: node.to_owned(),
+            times: times.clone(),
+            started: Instant::now(),
+            lease: Mutex::default(),
+            peers: RwLock::new(Peers::new(times.timeout)),
+            noted: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
+            to_reap: Mutex::default(),
+            metrics: ClusterMetrics::default(),
+            touched: Notify::new(),
+            unread: Notify::new(),
+            dead: Notify::new(),
+        }
+    }
+
+    /// Whether other nodes know that this one lives.
+    pub fn has_lease(&self) -> bool {
+        self.me().is_some()
+    }
+
+    /// Whether there may be other nodes.
+    pub fn is_shared(&self) -> bool {
+        self.registry.is_some()
+    }
+
+    /// `None`: nothing can be said or asked now.
+    fn open(&self) -> Option<(&dyn Registry, Incarnation)> {
+        let lease = self.lease.lock();
+        let me = lease.me.filter(|_| lease.until.is_some_and(|until| until > Instant::now()))?;
+        Some((self.registry.as_deref()?, me))
+    }
+
+    pub(crate) fn me(&self) -> Option<Incarnation> {
+        self.open().map(|(_, me)| me)
+    }
+
+    pub(crate) fn lives(&self, at: Incarnation) -> bool {
+        self.peers.read().lives(at)
+    }
+
+    /// A clock that nobody sets: nodes are judged by it.
+    fn uptime(&self) -> Timestamp {
+        Timestamp::EPOCH.plus(self.started.elapsed())
+    }
+
+    /// Something about a user's connections here has changed that others see.
+    pub(crate) fn touch(&self, user: &UserId) {
+        self.note(user, |touch| touch.is_news = true);
+    }
+
+    /// The same, and a connection is not in the room any more.
+    pub(crate) fn touch_left(&self, user: &UserId, room: &RoomName) {
+        self.note(user, |touch| {
+            touch.is_news = true;
+            touch.left.push(room.clone());
+        });
+    }
+
+    /// What others find out by themselves has changed.
+    pub(crate) fn touch_quietly(&self, user: &UserId) {
+        self.note(user, |_| {});
+    }
+
+    fn note(&self, user: &UserId, change: impl FnOnce(&mut Touch)) {
+        // While it has no lease nothing is gathered: it says everything when it has one again.
+        if self.me().is_some() {
+            let mut noted = self.noted.lock();
+            change(noted.users.entry(user.clone()).or_default());
+            drop(noted);
+            self.touched.notify_one();
+        }
+    }
+
+    /// The number of a user's connections in a room has changed.
+    pub(crate) fn touch_seats(&self, room: &RoomName, user: &UserId) {
+        if self.me().is_some() {
+            self.noted.lock().seats.insert((room.clone(), user.clone()));
+            self.touched.notify_one();
+        }
+    }
+
+    /// Takes places in a room for a user, of whom so many connections will be there. `Ok(false)`:
+    /// the registry did not answer, and the limit holds for this node only.
+    pub(crate) async fn seat(
+        &self,
+        room: &RoomName,
+        user: &UserId,
+        connections: usize,
+        most: usize,
+    ) -> Result<bool, Full> {
+        let Some((registry, me)) = self.open() else { return Ok(false) };
+        let seats = Seats { room: room.clone(), user: user.clone(), connections };
+        match within(PATIENCE, registry.seat(me, &seats, most)).await {
+            Ok(Seated::Yes { .. }) => Ok(true),
+            Ok(Seated::Full) => Err(Full),
+            Err(problem) => {
+                self.metrics.failed();
+                tracing::debug!(%problem, %room, "a room's members on other nodes are not known");
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Waits for the registry, but not for ever.
+async fn within<T>(
+    patience: Duration,
+    question: impl Future<Output = Result<T, RegistryError>>,
+) -> Result<T, RegistryError> {
+    let answer = tokio::time::timeout(patience, question).await;
+    answer.unwrap_or_else(|_| Err(RegistryError(format!("no answer within {patience:?}"))))
+}

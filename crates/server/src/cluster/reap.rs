@@ -1,0 +1,66 @@
+//! Takes away what dead nodes left in the registry. Every node has taken their connections for
+//! ended already; this frees the places that they hold.
+
+use std::time::Duration;
+
+use tidings_core::{
+    ids::UserId,
+    ports::Registry,
+    registry::{Connection, Incarnation, Leftover, Seats},
+};
+
+use super::{LONG_PATIENCE, within};
+use crate::state::AppState;
+
+/// Leftovers in one question.
+const BATCH: usize = 256;
+/// How long another node leaves it to this one.
+const HOLD: Duration = Duration::from_secs(15);
+
+pub(crate) async fn reap(state: AppState) -> anyhow::Result<()> {
+    let dead = std::mem::take(&mut *state.cluster.to_reap.lock());
+    let Some((registry, me)) = state.cluster.open() else { return Ok(()) };
+    for node in dead {
+        let mut taken = 0;
+        // A dead run stays dead, and only it wrote what is taken away: two who did this at the same time would do no
+        // harm, but twice the work.
+        while within(LONG_PATIENCE, registry.claim(me, node, HOLD)).await? {
+            let left = within(LONG_PATIENCE, registry.leftovers(node, BATCH)).await?;
+            taken += left.len();
+            if left.is_empty() {
+                within(LONG_PATIENCE, registry.bury(node)).await?;
+                tracing::info!(event = "cluster.node_buried", incarnation = node.0, taken);
+                break;
+            }
+            take_away(&state, registry, node, left).await?;
+        }
+        state.cluster.metrics.reaped(taken);
+    }
+    Ok(())
+}
+
+async fn take_away(
+    state: &AppState,
+    registry: &dyn Registry,
+    node: Incarnation,
+    left: Vec<Leftover>,
+) -> anyhow::Result<()> {
+    let (mut users, mut seats): (Vec<(UserId, Vec<Connection>)>, Vec<Seats>) = Default::default();
+    for one in left {
+        match one {
+            Leftover::User(user) => users.push((user, Vec::new())),
+            Leftover::Seats(room, user) => seats.push(Seats { room, user, connections: 0 }),
+        }
+    }
+    if !users.is_empty() {
+        let records = within(LONG_PATIENCE, registry.put(node, &users)).await?;
+        let now = state.clock.now();
+        let gone = records.into_iter().filter(|record| record.connections.is_empty());
+        // Its node cannot say any more when they were there last.
+        state.presence.remember_seen(gone.map(|record| (record.user, now)).collect());
+    }
+    if !seats.is_empty() {
+        within(LONG_PATIENCE, registry.put_seats(node, &seats)).await?;
+    }
+    Ok(())
+}
