@@ -87,6 +87,8 @@ pub(crate) async fn accept(
     let state =
         if run_at > now { AnnouncementState::Scheduled } else { AnnouncementState::Running };
     let (created, run) = (now.as_millis(), run_at.as_millis());
+    // Of one with this id that expired nothing is left but its job.
+    delete(&tx.conn, &[id.0]).await?;
     let values: sql::Values<'_> = &[&id.0, &state.as_str(), &dedupe_key, &created, &run];
     let row = sql::row(&tx.conn, INSERT, values).await?;
     let number: i64 = row.ok_or_else(|| Failure::corrupt("no number"))?.try_get(0)?;

@@ -21,12 +21,15 @@ use crate::{
 /// A clear of more items than these leaves no tombstones: it raises the floor.
 const MOST_TOMBSTONES: usize = 1_000;
 
+/// Most items in one statement: a million of them in one would take longer than one may.
+const STEP: i64 = 50_000;
+
 macro_rules! read {
     ($rev:literal, $list:literal) => {
         concat!(
-            "UPDATE inbox_items SET read_at = $3, seen_at = coalesce(seen_at, $3)",
+            "UPDATE inbox_items SET read_at = $4, seen_at = coalesce(seen_at, $4)",
             $rev,
-            " WHERE inbox = $1 AND seq <= $2 AND read_at IS NULL AND ",
+            " WHERE inbox = $1 AND seq > $2 AND seq <= $3 AND read_at IS NULL AND ",
             $list
         )
     };
@@ -35,9 +38,12 @@ macro_rules! read {
 /// The items keep their rev: that they are read is told by the watermark.
 pub(crate) const READ: &str = read!("", "archived_at IS NULL");
 pub(crate) const READ_ARCHIVED: &str = read!("", "archived_at IS NOT NULL");
-const READ_WITH_REV: &str = read!(", rev = $4, changed_at = $5", "archived_at IS NULL");
+const READ_WITH_REV: &str = read!(", rev = $5, changed_at = $6", "archived_at IS NULL");
 const READ_ARCHIVED_WITH_REV: &str =
-    read!(", rev = $4, changed_at = $5", "archived_at IS NOT NULL");
+    read!(", rev = $5, changed_at = $6", "archived_at IS NOT NULL");
+pub(crate) const LOWEST: &str = "SELECT least(
+    (SELECT min(seq) FROM inbox_items WHERE inbox = $1 AND archived_at IS NULL),
+    (SELECT min(seq) FROM inbox_items WHERE inbox = $1 AND archived_at IS NOT NULL))";
 pub(crate) const OF_REV: &str = concat!(
     "SELECT ",
     item_columns!(),
@@ -55,10 +61,12 @@ pub(crate) const UP_TO: &str = "
         WHERE inbox = $1 AND seq <= $2 AND archived_at IS NOT NULL LIMIT $3)";
 /// Returns how many went, and how many of them were unread.
 pub(crate) const DELETE: &str = "WITH gone AS (
-        DELETE FROM inbox_items WHERE inbox = $1 AND seq <= $2 AND archived_at IS NULL
+        DELETE FROM inbox_items
+        WHERE inbox = $1 AND seq > $2 AND seq <= $3 AND archived_at IS NULL
         RETURNING read_at IS NULL AS unread
     ), archived AS (
-        DELETE FROM inbox_items WHERE inbox = $1 AND seq <= $2 AND archived_at IS NOT NULL
+        DELETE FROM inbox_items
+        WHERE inbox = $1 AND seq > $2 AND seq <= $3 AND archived_at IS NOT NULL
         RETURNING 1
     )
     SELECT count(*) + (SELECT count(*) FROM archived), count(*) FILTER (WHERE unread) FROM gone";
@@ -118,14 +126,32 @@ async fn mark_read(
     by_watermark: bool,
     now: Timestamp,
 ) -> Result<[u64; 2]> {
-    let (rev, at) = (from_rev(inbox.state.rev), inbox.changed_at.as_millis());
-    let values: sql::Values<'_> = &[&inbox.number, &from_rev(up_to), &now.as_millis(), &rev, &at];
-    let (statements, values) = match by_watermark {
-        true => ([READ, READ_ARCHIVED], &values[..3]),
-        false => ([READ_WITH_REV, READ_ARCHIVED_WITH_REV], values),
-    };
-    let counted = sql::execute(&tx.conn, statements[0], values).await?;
-    Ok([counted, sql::execute(&tx.conn, statements[1], values).await?])
+    let (now, rev, at) = (now.as_millis(), from_rev(inbox.state.rev), inbox.changed_at.as_millis());
+    let mut read = [0, 0];
+    for (above, up_to) in steps(tx, inbox, up_to).await? {
+        let values: sql::Values<'_> = &[&inbox.number, &above, &up_to, &now, &rev, &at];
+        let (statements, values) = match by_watermark {
+            true => ([READ, READ_ARCHIVED], &values[..4]),
+            false => ([READ_WITH_REV, READ_ARCHIVED_WITH_REV], values),
+        };
+        for (read, statement) in read.iter_mut().zip(statements) {
+            *read += sql::execute(&tx.conn, statement, values).await?;
+        }
+    }
+    Ok(read)
+}
+
+/// The seqs up to `up_to` that items may have, in parts: each above one and up to another.
+async fn steps(
+    tx: &Tx,
+    inbox: &Inbox,
+    up_to: Rev,
+) -> Result<impl Iterator<Item = (i64, i64)> + use<>> {
+    let row = sql::row(&tx.conn, LOWEST, &[&inbox.number]).await?;
+    let lowest: Option<i64> = row.and_then(|row| row.try_get(0).transpose()).transpose()?;
+    let up_to = from_rev(up_to);
+    let first = lowest.map_or(up_to, |lowest| lowest - 1);
+    Ok((first..up_to).step_by(STEP as usize).map(move |above| (above, up_to.min(above + STEP))))
 }
 
 /// Deletes everything with `seq` up to `up_to`. Up to [`MOST_TOMBSTONES`] items leave
@@ -171,11 +197,14 @@ async fn delete_without_tombstones(
     up_to: Rev,
     now: Timestamp,
 ) -> Result<u64> {
-    let row = sql::row(&tx.conn, DELETE, &[&inbox.number, &from_rev(up_to)]).await?;
-    let (deleted, unread) = match row {
-        Some(row) => (row.try_get::<_, i64>(0)?, row.try_get::<_, i64>(1)?),
-        None => (0, 0),
-    };
+    let (mut deleted, mut unread) = (0, 0);
+    for (above, up_to) in steps(tx, inbox, up_to).await? {
+        let values: sql::Values<'_> = &[&inbox.number, &above, &up_to];
+        if let Some(row) = sql::row(&tx.conn, DELETE, values).await? {
+            deleted += row.try_get::<_, i64>(0)?;
+            unread += row.try_get::<_, i64>(1)?;
+        }
+    }
     inbox.state.unread -= crate::rows::to_count(unread);
     inbox.state.floor = inbox.take_rev(now);
     inbox.floor_at = inbox.changed_at;

@@ -57,6 +57,8 @@ pub(crate) fn accept(tx: &mut Tx<'_>, new: NewMessage, now: Timestamp) -> Result
     if run_at <= now && is_full(tx.conn, now)? {
         return Err(StoreError::Busy.into());
     }
+    // Of one with this id that expired nothing is left but its job.
+    delete(tx, id)?;
     tx.conn.prepare_cached(INSERT)?.execute((
         from_id(&id),
         state.as_str(),

@@ -15,7 +15,16 @@ mod segment;
 mod tests;
 mod writer;
 
-use std::{fs, io, os::unix::fs::DirBuilderExt as _, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::DirBuilderExt as _,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use parking_lot::Mutex;
@@ -110,6 +119,8 @@ pub struct Spool {
     dead: Dead,
     /// The first record, and how often the store has failed on it.
     failed: Mutex<Option<(Place, u32)>>,
+    /// How many records are carried out together next.
+    pace: AtomicUsize,
     /// `None` once closed.
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
@@ -181,6 +192,7 @@ impl Spool {
             cursor,
             dead,
             failed: Mutex::default(),
+            pace: AtomicUsize::new(1),
             queue: Mutex::new(Some(sender)),
             thread: Mutex::new(Some(thread)),
         })
@@ -248,6 +260,17 @@ impl Spool {
         let Some(first) = self.ledger.lock().next() else { return Ok(Vec::new()) };
         let (dir, ledger) = (self.dir.clone(), Arc::clone(&self.ledger));
         blocking(move || read_front(&dir, &ledger, first)).await
+    }
+
+    /// How many records the store is given together: one after it failed, then more and more.
+    pub fn pace(&self) -> usize {
+        self.pace.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store took what it was given.
+    pub fn paced(&self, taken: bool) {
+        let next = if taken { (self.pace() * 2).min(FRONT_RECORDS) } else { 1 };
+        self.pace.store(next, Ordering::Relaxed);
     }
 
     /// The first record is done with.

@@ -54,7 +54,7 @@ async fn replay(state: &AppState, spool: &Spool) -> anyhow::Result<()> {
 
 /// Carries out the first records in one transaction. `false`: not now.
 async fn round(state: &AppState, spool: &Spool, front: &[Waiting]) -> anyhow::Result<bool> {
-    let first = first_together(front);
+    let first = first_together(front, spool.pace());
     if first.is_empty() {
         let Some(first) = front.first() else { return Ok(true) };
         bury(state, spool, first, Reason::Unreadable).await?;
@@ -62,7 +62,9 @@ async fn round(state: &AppState, spool: &Spool, front: &[Waiting]) -> anyhow::Re
     }
     state.breakers.hasten_write(state.config.spool.retry);
     let requests = first.iter().map(|(_, record)| record.to_accept()).collect();
-    let outcomes = match state.store.accept_in_order(requests).await {
+    let outcomes = state.store.accept_in_order(requests).await;
+    spool.paced(outcomes.is_ok());
+    let outcomes = match outcomes {
         Ok(outcomes) => outcomes,
         Err(StoreError::Internal(_)) => return one_by_one(state, spool, first).await,
         Err(away) => vec![Err(away)],
@@ -75,8 +77,8 @@ async fn round(state: &AppState, spool: &Spool, front: &[Waiting]) -> anyhow::Re
     Ok(true)
 }
 
-/// As many of the first records as one transaction should hold.
-fn first_together(front: &[Waiting]) -> Vec<(&Waiting, &Record)> {
+/// As many of the first records as one transaction should hold, at most `most`.
+fn first_together(front: &[Waiting], most: usize) -> Vec<(&Waiting, &Record)> {
     let mut items = 0;
     let readable = front.iter().map_while(|waiting| Some((waiting, waiting.record.as_ref().ok()?)));
     let together = readable.take_while(|(_, record)| {
@@ -84,7 +86,7 @@ fn first_together(front: &[Waiting]) -> Vec<(&Waiting, &Record)> {
         items += record.at_once().map(|(_, users)| users.len()).sum::<usize>();
         before == 0 || items <= ITEMS
     });
-    together.collect()
+    together.take(most).collect()
 }
 
 /// One of them spoils it for the others: up to that one.

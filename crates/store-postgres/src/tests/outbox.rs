@@ -81,3 +81,26 @@ async fn an_application_needs_nothing_but_the_function() {
     bench.database.execute(&as_app("SELECT tidings_notify('{}')"));
     assert_eq!(bench.count("SELECT count(*) FROM outbox").await, 1);
 }
+
+#[tokio::test]
+async fn what_could_not_be_carried_out_is_erased_with_its_user() {
+    use tidings_core::{
+        erasure::{ErasureId, NewErasure},
+        ports::Erasures as _,
+    };
+    let bench = Bench::new().await;
+    let clock = ManualClock::default();
+    let bury = |number: i32, to: &str| {
+        format!(
+            "INSERT INTO outbox_dead VALUES ({number}, gen_random_uuid(), '{{\"to\":\"{to}\"}}', 0, 'why', 0);"
+        )
+    };
+    let buried = [bury(1, "alice"), bury(2, "alice2"), bury(3, "bob")].concat();
+    bench.connect().await.batch_execute(&buried).await.unwrap();
+    let (id, now) = (ErasureId(uuid::Uuid::from_u128(1)), clock.tick());
+    let alice = tidings_testkit::user("alice");
+    let erasure = NewErasure { id, user: alice, requested_at: now, settles_at: now };
+    bench.store.begin_erasure(erasure).await.unwrap();
+    while !bench.store.advance_erasure(id, 10, clock.tick()).await.unwrap().finished {}
+    assert_eq!(bench.count("SELECT sum(number)::bigint FROM outbox_dead").await, 5);
+}

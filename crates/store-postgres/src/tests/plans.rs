@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tidings_core::{ids::Rev, inbox::InboxOp, ports::Inboxes as _};
+use tidings_testkit::user;
 use tokio_postgres::{Client, types::Type};
 
 use super::Bench;
@@ -124,6 +126,7 @@ const BATCHES: &[(&str, &str, &str)] = &[
     ("next of all", audience::NEXT_OF_ALL, "users_"),
     ("next listed", audience::NEXT_LISTED, "announcement_recipients_pkey"),
     ("read all", watermark::READ, "inbox_items_unread"),
+    ("lowest", watermark::LOWEST, "inbox_items_page"),
     ("read all archived", watermark::READ_ARCHIVED, "inbox_items_archived_unread"),
     ("of rev", watermark::OF_REV, "inbox_items_rev"),
     ("any unread", watermark::ANY_UNREAD, "inbox_items_unread"),
@@ -181,4 +184,21 @@ async fn large_tables_are_walked_by_their_indexes() {
     check(&client, LISTS, filled).await;
     client.batch_execute(lane::SETTINGS).await.unwrap();
     check(&client, BATCHES, scans).await;
+    everything_is_read_and_cleared_in_steps(&bench).await;
+}
+
+/// Alice's items lie so far apart that it takes several.
+async fn everything_is_read_and_cleared_in_steps(bench: &Bench) {
+    let unread = "SELECT count(*) FROM inbox_items WHERE inbox = 1 AND read_at IS NULL";
+    let shown = bench.count(&format!("{unread} AND archived_at IS NULL")).await;
+    let count = format!("UPDATE inboxes SET unread = {shown} WHERE number = 1");
+    bench.connect().await.batch_execute(&count).await.unwrap();
+    let (alice, now) = (user("alice"), "2026-06-01T00:00:00.000Z".parse().unwrap());
+    let all = bench.count(unread).await;
+    let read = bench.store.change(&alice, InboxOp::ReadAll { up_to: None }, now).await.unwrap();
+    assert_eq!((read.changed, read.state.unread), (all as u64, 0));
+    assert_eq!(bench.count(unread).await, 0);
+    let cleared = bench.store.change(&alice, InboxOp::Clear { up_to: None }, now).await.unwrap();
+    assert_eq!((cleared.changed, cleared.state.rev), (40_000, Rev(200_002)));
+    assert_eq!(bench.count("SELECT count(*) FROM inbox_items WHERE inbox = 1").await, 0);
 }

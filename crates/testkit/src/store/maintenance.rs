@@ -106,6 +106,22 @@ pub async fn an_expired_announcement_is_done(harness: &dyn StoreHarness) {
     assert!(!w.store.exists(id).await.unwrap());
 }
 
+pub async fn an_expired_announcement_may_be_sent_again(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    w.put_user(&w.bob).await;
+    let at = w.clock.tick().plus(HOUR);
+    let first = w.message().to_all().expires_at(at).build();
+    w.accept(vec![first.clone()]).await;
+    w.announce(first.message.id, 10).await;
+    w.clock.set(at);
+    w.expire_all(100).await;
+    let id = first.message.id;
+    let accepted = w.accept_one(w.message().id(id).to_all()).await;
+    assert_eq!((accepted.recipients, accepted.announced), (1, true));
+    assert_eq!(w.announce(id, 10).await, 1);
+    assert_eq!(w.list(w.query(&w.bob)).await, [id]);
+}
+
 pub async fn old_notifications_are_removed_with_their_announcements(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
     w.put_user(&w.bob).await;

@@ -173,6 +173,7 @@ macro_rules! store_conformance {
                 expiry_goes_on_in_batches,
                 nothing_expires_before_its_time,
                 an_expired_announcement_is_done,
+                an_expired_announcement_may_be_sent_again,
                 old_notifications_are_removed_with_their_announcements,
                 retention_counts_from_when_it_was_sent,
                 a_type_may_have_a_retention_of_its_own,

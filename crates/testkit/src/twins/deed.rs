@@ -11,6 +11,7 @@ use tidings_core::{
 #[derive(Debug, Clone)]
 pub(super) enum Deed {
     Accept(Accept),
+    AcceptInOrder(Vec<Accept>),
     Change(UserId, InboxOp),
     Acknowledge(UserId, Option<DeviceId>, Rev),
     /// Takes what is due of announcements a batch further.
@@ -46,6 +47,7 @@ impl Deed {
     pub(super) async fn run(&self, store: &dyn Store, now: Timestamp) -> String {
         match self {
             Self::Accept(accept) => told(store.accept(accept.clone()).await),
+            Self::AcceptInOrder(several) => told(store.accept_in_order(several.clone()).await),
             Self::Change(user, op) => told(store.change(user, op.clone(), now).await),
             Self::Acknowledge(user, device, up_to) => {
                 told(store.acknowledge(user, device.as_ref(), *up_to, now).await)

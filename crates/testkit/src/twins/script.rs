@@ -75,7 +75,8 @@ impl Script {
         let batch = self.dice.rng.random_range(1..6);
         let limit = self.dice.rng.random_range(1..20);
         match self.dice.rng.random_range(0..1_000) {
-            0..350 => Deed::Accept(self.accept(now)),
+            0..330 => Deed::Accept(self.accept(now)),
+            330..350 => Deed::AcceptInOrder((0..limit).map(|_| self.accept(now)).collect()),
             350..700 => self.change(),
             700..790 => self.acknowledge(),
             790..850 => Deed::Announce { most: 3, batch },
