@@ -4,4 +4,4 @@ mod memory;
 pub mod redis;
 pub mod socketio;
 
-pub use memory::{MemoryBroker, MemoryBus, MemoryRegistry};
+pub use memory::{MemoryBroker, MemoryBus, MemoryQuotas, MemoryRegistry};

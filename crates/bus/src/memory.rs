@@ -1,5 +1,6 @@
 //! A bus inside one process, for one node (or, in tests, several).
 
+mod quotas;
 mod registry;
 
 use std::{
@@ -20,6 +21,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
+pub use quotas::MemoryQuotas;
 pub use registry::MemoryRegistry;
 
 /// What the nodes of one process have in common.
@@ -28,6 +30,7 @@ pub struct MemoryBroker {
     /// Locked while an event of them is delivered, so that events come in the order of their positions.
     histories: Mutex<Histories>,
     registry: Arc<MemoryRegistry>,
+    quotas: Arc<MemoryQuotas>,
 }
 
 /// What all rooms together remember, at most, in bytes.
@@ -42,6 +45,7 @@ impl Default for MemoryBroker {
             nodes: RwLock::default(),
             histories: Mutex::new(histories),
             registry: Arc::default(),
+            quotas: Arc::default(),
         }
     }
 }
@@ -92,6 +96,11 @@ impl MemoryBroker {
         let node = Arc::new(Node { id, users, rooms, sink });
         self.nodes.write().push(Arc::clone(&node));
         MemoryBus { broker: Arc::clone(self), node }
+    }
+
+    /// Limits for all its nodes together.
+    pub fn quotas(&self) -> Arc<MemoryQuotas> {
+        Arc::clone(&self.quotas)
     }
 
     /// What its nodes know of one another's connections.

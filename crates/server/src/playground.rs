@@ -14,8 +14,9 @@ use serde_json::{Value, json};
 use tidings_core::{ids::UserId, user::User};
 
 use crate::{
-    api,
+    admin, api,
     auth::{Claims, sign},
+    data_dir::DataDir,
     state::AppState,
 };
 
@@ -103,4 +104,28 @@ pub async fn prepare(state: &AppState) -> anyhow::Result<()> {
         state.store.put_user(user).await?;
     }
     Ok(())
+}
+
+/// The playground's API key: one per directory, kept beside its secret.
+pub(crate) async fn key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String> {
+    if let Some(key) = data_dir.dev_api_key() {
+        let hash = tidings_core::api_key::hash_key(&key);
+        if state.store.api_key(&hash).await?.is_some() {
+            return Ok(key);
+        }
+    }
+    let context = admin::Context {
+        store: &*state.store,
+        types: &state.types,
+        clock: &*state.clock,
+        limits: tidings_core::notification::DraftLimits::default(),
+    };
+    let scopes = tidings_core::api_key::Scope::ALL.to_vec();
+    match admin::create_key(&context, "playground".to_owned(), scopes).await? {
+        admin::Answer::Created { key, .. } => {
+            data_dir.keep_dev_api_key(&key)?;
+            Ok(key)
+        }
+        _ => anyhow::bail!("the playground's key was not made"),
+    }
 }

@@ -8,7 +8,7 @@ use rand::Rng as _;
 use tidings_core::{
     ids::NodeId,
     notification_type::TypeCatalog,
-    ports::{Clock, Registry, Store},
+    ports::{Clock, Store},
     room::RoomCatalog,
 };
 use tidings_gateway::Gateway;
@@ -23,7 +23,7 @@ use crate::{
     bus::{self, JoinBus, Missed, NodeSink, Redises},
     certificate::Certificate,
     clock::SystemClock,
-    cluster::{self, Cluster},
+    cluster::{self, Cluster, Common},
     config::{Config, Place},
     connections::{Archive, ConnectionHistory},
     data_dir::{self, DataDir},
@@ -71,8 +71,8 @@ pub struct Parts {
     pub bus: Option<JoinBus>,
     /// The system's, if left out.
     pub clock: Option<Arc<dyn Clock>>,
-    /// What the nodes know of one another's connections; without one a node is alone.
-    pub registry: Option<Arc<dyn Registry>>,
+    /// What the nodes have in common beside; that of Redis, if left out with the bus.
+    pub common: Option<Common>,
 }
 
 impl Server {
@@ -100,11 +100,9 @@ impl Server {
             }
         };
         let redis = bus::connect(&config).await?;
-        let node_id = config.node_id.get_or_insert_with(new_node_id);
-        let registry =
-            parts.registry.or_else(|| cluster::registry(parts.bus.as_ref(), redis.own.as_ref()));
-        let cluster = Arc::new(Cluster::new(registry, node_id, &config.cluster));
-        data_dir.keep_run(cluster.begin(data_dir.last_run()).await?)?;
+        config.node_id.get_or_insert_with(new_node_id);
+        let common = cluster::common(parts.common, parts.bus.as_ref(), redis.own.as_ref());
+        let cluster = cluster::begin(common, &config, &data_dir).await?;
         let listener = tidings_gateway::bind(SocketAddr::new(config.host, config.port))
             .with_context(|| format!("cannot listen on {}:{}", config.host, config.port))?;
         let clock = parts.clock.unwrap_or_else(|| Arc::new(SystemClock));
@@ -136,7 +134,7 @@ impl Server {
         let mut api_key = None;
         if state.config.dev {
             playground::prepare(&state).await?;
-            let key = dev_key(&state, &data_dir).await?;
+            let key = playground::key(&state, &data_dir).await?;
             router = router
                 .merge(playground::router(state.clone(), key.clone()))
                 .fallback(playground::fallback);
@@ -273,7 +271,7 @@ fn state(
     clock: Arc<dyn Clock>,
     secret: Option<String>,
 ) -> anyhow::Result<(AppState, workers::Gaps, workers::Lost)> {
-    let node_id = config.node_id.clone().unwrap_or_else(new_node_id);
+    let node_id = config.node_id.clone().unwrap_or_default();
     let node = NodeId::new(&node_id).context("node_id")?;
     let metrics = Arc::new(Metrics::new(&node_id));
     let (hub, gaps) =
@@ -381,28 +379,4 @@ fn gateway(state: &AppState, door: Arc<Door>, half_open: usize) -> Gateway {
         .guard(Arc::new(GatewayGuard::new(state.clone(), door)))
         .metrics(Arc::clone(&state.metrics) as Arc<dyn tidings_gateway::Metrics>)
         .build()
-}
-
-/// The playground's API key: one per directory, kept beside its secret.
-async fn dev_key(state: &AppState, data_dir: &DataDir) -> anyhow::Result<String> {
-    if let Some(key) = data_dir.dev_api_key() {
-        let hash = tidings_core::api_key::hash_key(&key);
-        if state.store.api_key(&hash).await?.is_some() {
-            return Ok(key);
-        }
-    }
-    let context = admin::Context {
-        store: &*state.store,
-        types: &state.types,
-        clock: &*state.clock,
-        limits: tidings_core::notification::DraftLimits::default(),
-    };
-    let scopes = tidings_core::api_key::Scope::ALL.to_vec();
-    match admin::create_key(&context, "playground".to_owned(), scopes).await? {
-        admin::Answer::Created { key, .. } => {
-            data_dir.keep_dev_api_key(&key)?;
-            Ok(key)
-        }
-        _ => bail!("the playground's key was not made"),
-    }
 }

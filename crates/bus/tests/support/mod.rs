@@ -6,10 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tidings_bus::redis::{Redis, RedisBus, RedisRegistry, Settings};
+use tidings_bus::redis::{Redis, RedisBus, RedisQuotas, RedisRegistry, Settings};
 use tidings_core::{
     ids::NodeId,
-    ports::{Bus, BusSink, Registry},
+    ports::{Bus, BusSink, Quotas, Registry},
 };
 use tidings_testkit::{
     bus::BusHarness,
@@ -39,6 +39,11 @@ impl OnRedis {
         let bus = Arc::new(RedisBus::start(redis, node, sink));
         until("the bus is connected", || bus.health().connected).await;
         bus
+    }
+
+    pub async fn quotas(&self) -> Arc<dyn Quotas> {
+        let redis = Redis::connect(self.settings.clone()).await.unwrap();
+        Arc::new(RedisQuotas::new(redis))
     }
 
     pub async fn registry(&self) -> Arc<dyn Registry> {

@@ -5,6 +5,7 @@ mod bus;
 mod clock;
 mod connections;
 mod erasures;
+mod quotas;
 mod registry;
 mod store;
 
@@ -12,6 +13,7 @@ pub use bus::{Answers, Bus, BusError, BusHealth, BusSink};
 pub use clock::Clock;
 pub use connections::Connections;
 pub use erasures::Erasures;
+pub use quotas::{Quotas, Taken};
 pub use registry::{Enlisted, Registry, RegistryError, Seated};
 pub use store::{
     Accept, AcceptOutcome, Accepted, Announcements, ApiKeys, AuditLog, ChangeSink, Inboxes,

@@ -1,6 +1,6 @@
 //! Who calls: a user with a token, or a server with an API key.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use http::StatusCode;
@@ -9,6 +9,7 @@ use tidings_core::{
     audit::{Actor, Happening},
     ids::UserId,
     ports::StoreError,
+    ports::Taken,
 };
 
 use super::{door::ClientIp, problem::Problem, request::Quota};
@@ -179,7 +180,7 @@ pub(super) async fn user(
 ) -> Result<User, Problem> {
     let claims =
         state.tokens.verify(token).await.map_err(|problem| refused(state, &problem, ip))?;
-    count(state, parts, &claims.sub)?;
+    count(state, parts, &claims.sub).await?;
     Ok(User { claims, ip })
 }
 
@@ -193,14 +194,28 @@ pub(super) fn refused(state: &AppState, problem: &TokenError, ip: IpAddr) -> Pro
     Problem::new(status, problem.code(), problem.to_string())
 }
 
-/// Takes one request from the user's quota.
-fn count(state: &AppState, parts: &Parts, user: &UserId) -> Result<(), Problem> {
+/// What requests are counted over.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Takes one request from the user's quota: that of this node, and where there are others, that of all.
+async fn count(state: &AppState, parts: &Parts, user: &UserId) -> Result<(), Problem> {
     let Some(bucket) = state.request_limits.bucket(user.as_str()) else { return Ok(()) };
+    let mut taken = bucket.take();
+    let mut left = bucket.remaining();
+    // What is too much here is too much for all.
+    if taken.is_ok() {
+        let (limit, key) = (state.request_limits.limit(), format!("requests:{user}"));
+        match state.cluster.take(&key, limit, MINUTE).await {
+            Some(Taken::Yes { left: of_all }) => left = left.min(of_all),
+            Some(Taken::No { wait }) => (taken, left) = (Err(wait), 0),
+            None => {}
+        }
+    }
     if let Some(quota) = parts.extensions.get::<Quota>() {
         // Shown in the answer's headers; set once, since a request has one caller.
-        let _ = quota.0.set(Arc::clone(&bucket));
+        let _ = quota.0.set(left);
     }
-    bucket.take().map_err(|wait| {
+    taken.map_err(|wait| {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT", "Too many requests")
             .with_retry_after(wait.as_secs() + 1)
     })

@@ -13,7 +13,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::{door, extract::too_large};
-use crate::{guard::Door, limiter::Bucket, state::AppState};
+use crate::{guard::Door, state::AppState};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -70,8 +70,8 @@ async fn observe<F: Future<Output = Response>>(
     } else {
         tracing::info!(event = "request", %method, path, status, took_ms, request_id = id);
     }
-    if let Some(bucket) = quota.0.get() {
-        rate_headers(response.headers_mut(), state.request_limits.limit(), bucket.remaining());
+    if let Some(left) = quota.0.get() {
+        rate_headers(response.headers_mut(), state.request_limits.limit(), *left);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -88,9 +88,9 @@ fn request_id(headers: &HeaderMap) -> String {
     }
 }
 
-/// The bucket that a request is counted in; set when its caller is known.
+/// How many requests the caller has left; set when the caller is known.
 #[derive(Clone, Default)]
-pub(super) struct Quota(pub(super) Arc<OnceLock<Arc<Bucket>>>);
+pub(super) struct Quota(pub(super) Arc<OnceLock<u64>>);
 
 fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u64) {
     headers.insert("ratelimit-limit", HeaderValue::from(limit));

@@ -23,7 +23,7 @@ pub(crate) async fn announce(state: AppState) -> anyhow::Result<()> {
     tokio::time::sleep(GATHER).await;
     let written = write_all(&state).await;
     if written.is_err() {
-        state.cluster.metrics.failed();
+        state.cluster.got_no_answer();
         // What is noted meanwhile must not make each try follow the last.
         tokio::time::sleep(PAUSE).await;
     }
@@ -44,9 +44,15 @@ impl Cluster {
         let next: Vec<UserId> = noted.users.keys().take(BATCH).cloned().collect();
         let touched = next.into_iter().filter_map(|user| {
             let touch = noted.users.remove(&user)?;
+            noted.under_way.insert(user.clone());
             Some((user, touch))
         });
         touched.collect()
+    }
+
+    fn wrote_users(&self) {
+        self.noted.lock().under_way.clear();
+        self.written.notify_waiters();
     }
 
     fn put_users_back(&self, users: Vec<(UserId, Touch)>) {
@@ -82,12 +88,16 @@ async fn write_users(state: &AppState) -> anyhow::Result<bool> {
         Ok(records) => records,
         Err(problem) => {
             cluster.put_users_back(touched);
+            cluster.wrote_users();
             return Err(problem.into());
         }
     };
+    for record in &records {
+        state.presence.hear_all(&state.hub, record, state.clock.now());
+    }
+    cluster.wrote_users();
     for (record, (_, touch)) in records.into_iter().zip(touched) {
         close_surplus(state, &record, me).await;
-        state.presence.hear_all(&state.hub, &record, state.clock.now());
         if touch.is_news {
             tell(state, &record, touch.left, me).await;
         }

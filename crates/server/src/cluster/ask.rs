@@ -3,7 +3,6 @@
 
 use tidings_core::{ids::UserId, presence::Entry, registry::Record, room::RoomName};
 
-use super::{PATIENCE, within};
 use crate::{presence::RoomView, rooms::Presence, state::AppState};
 
 /// Users in one question.
@@ -27,8 +26,8 @@ pub(crate) async fn room_presence(state: &AppState, room: &RoomName) -> Presence
         let connections = here.connections + elsewhere;
         return Presence { users: connections.min(1), connections };
     }
-    match within(PATIENCE, registry.room(room)).await {
-        Ok(mut record) => {
+    match state.cluster.ask(registry.room(room)).await {
+        Some(mut record) => {
             // Of this node it may be a moment behind.
             for nodes in record.users.values_mut() {
                 nodes.remove(&me);
@@ -39,11 +38,7 @@ pub(crate) async fn room_presence(state: &AppState, room: &RoomName) -> Presence
             let (users, connections) = record.count(|at| at == me || state.cluster.lives(at));
             Presence { users, connections }
         }
-        Err(problem) => {
-            state.cluster.metrics.failed();
-            tracing::debug!(%problem, "a room's members on other nodes are not known");
-            here
-        }
+        None => here,
     }
 }
 
@@ -90,7 +85,7 @@ pub(crate) async fn users(state: &AppState, users: &[UserId]) -> Vec<Entry> {
 /// Who is in a room, with all that is known of them. `None`: nobody can tell.
 async fn users_in(state: &AppState, room: &RoomName) -> Option<Vec<Record>> {
     let (registry, _) = state.cluster.open()?;
-    let there = within(PATIENCE, registry.room(room)).await.ok()?;
+    let there = state.cluster.ask(registry.room(room)).await?;
     let users: Vec<UserId> = there.users.into_keys().collect();
     records(state, &users).await
 }
@@ -100,14 +95,7 @@ async fn records(state: &AppState, users: &[UserId]) -> Option<Vec<Record>> {
     let (registry, _) = state.cluster.open()?;
     let mut records = Vec::with_capacity(users.len());
     for batch in users.chunks(BATCH) {
-        match within(PATIENCE, registry.records(batch)).await {
-            Ok(found) => records.extend(found),
-            Err(problem) => {
-                state.cluster.metrics.failed();
-                tracing::debug!(%problem, "what other nodes know of users is not known");
-                return None;
-            }
-        }
+        records.extend(state.cluster.ask(registry.records(batch)).await?);
     }
     Some(records)
 }

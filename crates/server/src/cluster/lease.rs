@@ -20,7 +20,7 @@ impl Cluster {
     /// Takes the lease before anything is served. Fails if a node of this id lives. `before`: the
     /// run before this one, which is over because its data directory is ours.
     pub async fn begin(&self, before: Option<Incarnation>) -> anyhow::Result<Option<Incarnation>> {
-        let Some(registry) = self.registry.as_deref() else { return Ok(None) };
+        let Some(registry) = self.registry() else { return Ok(None) };
         let mut seen: Option<(Incarnation, Duration)> = None;
         loop {
             match self.enlist(registry, before).await {
@@ -81,7 +81,7 @@ impl Cluster {
 /// Gives a sign of life, and looks who else does.
 pub(crate) async fn heartbeat(state: &AppState) -> anyhow::Result<()> {
     let cluster = &state.cluster;
-    let Some(registry) = cluster.registry.as_deref() else { return Ok(()) };
+    let Some(registry) = cluster.registry() else { return Ok(()) };
     let before = cluster.lease.lock().me;
     if let Some(me) = before {
         let asked = Instant::now();

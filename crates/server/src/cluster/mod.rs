@@ -20,10 +20,10 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tidings_bus::redis::{Redis, RedisRegistry};
+use tidings_bus::redis::{Redis, RedisQuotas, RedisRegistry};
 use tidings_core::{
     ids::UserId,
-    ports::{Registry, RegistryError, Seated},
+    ports::{Quotas, Registry, RegistryError, Seated, Taken},
     registry::{Incarnation, Peers, Seats},
     room::RoomName,
     time::Timestamp,
@@ -37,16 +37,24 @@ pub(crate) use lease::{heartbeat, leave};
 pub use metrics::ClusterMetrics;
 pub(crate) use reap::reap;
 
-use crate::{bus::JoinBus, config};
+use crate::{
+    bus::JoinBus,
+    config::{self, Config},
+    data_dir::DataDir,
+};
 
 /// Longest that somebody who asks waits for the registry; then this node answers by itself.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The same for work that nobody waits for.
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
+/// After a question without an answer nobody waits for one for so long.
+const LEFT_ALONE: Duration = Duration::from_secs(1);
 
 pub struct Cluster {
     /// `None`: this node is alone.
-    registry: Option<Arc<dyn Registry>>,
+    common: Option<Common>,
+    /// Until then nobody waits for an answer: there was none just now.
+    alone_until: Mutex<Option<Instant>>,
     node: String,
     times: config::Cluster,
     started: Instant,
@@ -60,6 +68,8 @@ pub struct Cluster {
     pub metrics: ClusterMetrics,
     /// There is something to be written.
     pub(crate) touched: Notify,
+    /// Something was written.
+    written: Notify,
     /// There are rooms to be read.
     pub(crate) unread: Notify,
     /// There is somebody to be cleared away.
@@ -78,6 +88,8 @@ struct Lease {
 #[derive(Default)]
 struct Noted {
     users: HashMap<UserId, Touch>,
+    /// They are being written.
+    under_way: HashSet<UserId>,
     seats: HashSet<(RoomName, UserId)>,
 }
 
@@ -92,20 +104,44 @@ struct Touch {
 /// As many users of the cluster are in the room as its kind allows.
 pub(crate) struct Full;
 
-/// The registry that goes with a bus: that of Redis, unless the bus is another.
-pub(crate) fn registry(
-    given: Option<&JoinBus>,
+/// What the nodes have in common; without it a node is alone.
+#[derive(Clone)]
+pub struct Common {
+    pub registry: Arc<dyn Registry>,
+    pub quotas: Arc<dyn Quotas>,
+}
+
+/// What is given, or what goes with the bus: that of Redis, unless the bus is another.
+pub(crate) fn common(
+    given: Option<Common>,
+    bus: Option<&JoinBus>,
     redis: Option<&Redis>,
-) -> Option<Arc<dyn Registry>> {
-    let redis = redis.filter(|_| given.is_none())?;
-    Some(Arc::new(RedisRegistry::new(redis.clone())))
+) -> Option<Common> {
+    let of_redis = |redis: &Redis| Common {
+        registry: Arc::new(RedisRegistry::new(redis.clone())),
+        quotas: Arc::new(RedisQuotas::new(redis.clone())),
+    };
+    given.or_else(|| redis.filter(|_| bus.is_none()).map(of_redis))
+}
+
+/// Makes this node one of the cluster, if there is one.
+pub(crate) async fn begin(
+    common: Option<Common>,
+    config: &Config,
+    data_dir: &DataDir,
+) -> anyhow::Result<Arc<Cluster>> {
+    let node = config.node_id.as_deref().unwrap_or_default();
+    let cluster = Arc::new(Cluster::new(common, node, &config.cluster));
+    data_dir.keep_run(cluster.begin(data_dir.last_run()).await?)?;
+    Ok(cluster)
 }
 
 impl Cluster {
-    /// A node that has not begun yet. Without a registry it is alone.
-    pub fn new(registry: Option<Arc<dyn Registry>>, node: &str, times: &config::Cluster) -> Self {
+    /// A node that has not begun yet.
+    pub fn new(common: Option<Common>, node: &str, times: &config::Cluster) -> Self {
         Self {
-            registry,
+            common,
+            alone_until: Mutex::default(),
             node: node.to_owned(),
             times: times.clone(),
             started: Instant::now(),
@@ -117,6 +153,7 @@ impl Cluster {
             to_reap: Mutex::default(),
             metrics: ClusterMetrics::default(),
             touched: Notify::new(),
+            written: Notify::new(),
             unread: Notify::new(),
             dead: Notify::new(),
         }
@@ -129,14 +166,71 @@ impl Cluster {
 
     /// Whether there may be other nodes.
     pub fn is_shared(&self) -> bool {
-        self.registry.is_some()
+        self.common.is_some()
     }
 
     /// `None`: nothing can be said or asked now.
     fn open(&self) -> Option<(&dyn Registry, Incarnation)> {
         let lease = self.lease.lock();
         let me = lease.me.filter(|_| lease.until.is_some_and(|until| until > Instant::now()))?;
-        Some((self.registry.as_deref()?, me))
+        Some((self.registry()?, me))
+    }
+
+    fn registry(&self) -> Option<&dyn Registry> {
+        self.common.as_ref().map(|common| &*common.registry)
+    }
+
+    /// Asks something that somebody waits for. `None`: there is no answer, or none in time.
+    async fn ask<T>(&self, question: impl Future<Output = Result<T, RegistryError>>) -> Option<T> {
+        if self.is_left_alone() {
+            return None;
+        }
+        match within(PATIENCE, question).await {
+            Ok(answer) => Some(answer),
+            Err(problem) => {
+                self.got_no_answer();
+                tracing::debug!(%problem, "this node answers by what it knows itself");
+                None
+            }
+        }
+    }
+
+    fn got_no_answer(&self) {
+        *self.alone_until.lock() = Some(Instant::now() + LEFT_ALONE);
+        self.metrics.failed();
+        self.written.notify_waiters();
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.alone_until.lock().is_some_and(|until| until > Instant::now())
+    }
+
+    /// Takes one from a quota that holds for all nodes. `None`: nobody can tell.
+    pub(crate) async fn take(&self, key: &str, limit: u32, period: Duration) -> Option<Taken> {
+        let common = self.common.as_ref()?;
+        self.ask(common.quotas.take(key, limit, period)).await
+    }
+
+    /// Returns when what was noted of a user until now has been written, and what the others
+    /// know of it is known here; or when that takes too long.
+    pub(crate) async fn settled(&self, user: &UserId) {
+        let settled = async {
+            loop {
+                let written = self.written.notified();
+                tokio::pin!(written);
+                written.as_mut().enable();
+                let waits = {
+                    let noted = self.noted.lock();
+                    noted.users.contains_key(user) || noted.under_way.contains(user)
+                };
+                if !waits || self.me().is_none() || self.is_left_alone() {
+                    return;
+                }
+                written.await;
+            }
+        };
+        // Too long: others may see for a moment what another node would have hidden.
+        let _ = tokio::time::timeout(PATIENCE, settled).await;
     }
 
     pub(crate) fn me(&self) -> Option<Incarnation> {
@@ -199,14 +293,10 @@ impl Cluster {
     ) -> Result<bool, Full> {
         let Some((registry, me)) = self.open() else { return Ok(false) };
         let seats = Seats { room: room.clone(), user: user.clone(), connections };
-        match within(PATIENCE, registry.seat(me, &seats, most)).await {
-            Ok(Seated::Yes { .. }) => Ok(true),
-            Ok(Seated::Full) => Err(Full),
-            Err(problem) => {
-                self.metrics.failed();
-                tracing::debug!(%problem, %room, "a room's members on other nodes are not known");
-                Ok(false)
-            }
+        match self.ask(registry.seat(me, &seats, most)).await {
+            Some(Seated::Yes { .. }) => Ok(true),
+            Some(Seated::Full) => Err(Full),
+            None => Ok(false),
         }
     }
 }

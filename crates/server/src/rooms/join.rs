@@ -235,6 +235,10 @@ async fn enter(
     let socket = session.socket.id();
     // On other nodes first: what is taken there is given back if there is no place here.
     let connections = state.rooms.connections_of(&room, &session.user) + 1;
+    if state.room_kinds.shows_presence(room.kind()) {
+        // Who hides on another node must not be seen here for a moment.
+        state.cluster.settled(&session.user).await;
+    }
     let seated = state.cluster.seat(&room, &session.user, connections, kind.max_members).await;
     let announced = seated.map_err(|_| RoomError::Full)?.then_some(connections);
     if kind.history.is_some() {

@@ -23,6 +23,8 @@ mod change;
 mod cli;
 mod clock;
 mod cluster;
+mod cluster_nodes;
+mod cluster_redis;
 mod commands;
 mod config;
 mod connect;

@@ -15,7 +15,7 @@ use tidings_core::{
     registry::{Connection, Incarnation, Leftover, Record, RoomRecord, Roster, Seats},
     room::RoomName,
 };
-use tidings_server::{config::Config, server::Parts};
+use tidings_server::{cluster::Common, config::Config, server::Parts};
 
 use super::TestServer;
 
@@ -42,7 +42,10 @@ impl TestCluster {
         Parts {
             store: self.store.clone(),
             bus: Some(Box::new(move |node, sink| Arc::new(broker.join(node, sink)))),
-            registry: Some(Arc::clone(&self.registry) as Arc<dyn Registry>),
+            common: Some(Common {
+                registry: Arc::clone(&self.registry) as Arc<dyn Registry>,
+                quotas: self.broker.quotas(),
+            }),
             clock: None,
         }
     }
