@@ -19,7 +19,7 @@ SOAK_CYCLES ?= 100
 # Notifications among which make bench-store reads pages.
 ROWS ?= 2000000
 
-.PHONY: run test setup fmt lint bench bench-store bench-micro soak fuzz vendor help
+.PHONY: run test setup fmt lint bench bench-store bench-cluster bench-micro soak fuzz vendor help
 
 run: ## Build an optimized server and start it with the playground, data in ./tidings-data
 	cargo build --release -p tidings-server --bin tidings
@@ -47,6 +47,9 @@ bench: ## Print latency, throughput and memory beside a floor and a peer (QUICK=
 bench-store: ## Print what SQLite and PostgreSQL store a second, end to end and alone, and how long pages take (QUICK=1, ROWS=10000000)
 	scripts/setup
 	bench/run $(if $(QUICK),--quick) store --rows $(ROWS)
+
+bench-cluster: ## Print what two nodes on one Redis do, beside two Socket.IO servers with the redis-adapter (QUICK=1)
+	bench/run $(if $(QUICK),--quick) cluster
 
 bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
 	cargo bench --workspace --bench '*' -- $(NAME)

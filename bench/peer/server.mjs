@@ -2,14 +2,16 @@
 // does by itself. It checks the token of each connection, answers `connected`, and sends what
 // is posted to one user's room, to any room or to all. It stores nothing.
 //
-// node peer/server.mjs READY_FILE    (environment: SECRET)
+// node peer/server.mjs READY_FILE    (environment: SECRET, and REDIS_URL to be one of several)
 import { createHmac, randomUUID, timingSafeEqual } from "node:crypto";
 import { renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createAdapter } from "@socket.io/redis-adapter";
+import { createClient } from "redis";
 import { Server } from "socket.io";
 
 const [readyFile] = process.argv.slice(2);
-const { SECRET } = process.env;
+const { REDIS_URL, SECRET } = process.env;
 /** Node.js waits for 511 by default; more are turned away for a second. */
 const BACKLOG = 4096;
 
@@ -25,6 +27,13 @@ function claims(token) {
 const http = createServer({ keepAliveTimeout: 60_000 });
 // Socket.IO's defaults: no compression of messages, no connection state recovery.
 const io = new Server(http, { serveClient: false });
+
+if (REDIS_URL) {
+  const publisher = createClient({ url: REDIS_URL });
+  const subscriber = publisher.duplicate();
+  await Promise.all([publisher.connect(), subscriber.connect()]);
+  io.adapter(createAdapter(publisher, subscriber));
+}
 
 io.use((socket, next) => {
   const user = claims(socket.handshake.auth.token);

@@ -7,7 +7,7 @@ use std::{
 
 use tidings_load::{
     Churn, Clock, Engine, Flow, Hellos, Join, Ledger, Load, Opened, Pace, Request, Role, Rush,
-    Tally, Template, Tokens, Via,
+    Tally, Target, Template, Tokens, Via,
 };
 
 use crate::{process::Server, token::SECRET};
@@ -54,6 +54,8 @@ pub struct Crowd {
     hellos: Hellos,
     users: Arc<Vec<String>>,
     key: String,
+    /// Where messages are posted.
+    posts_to: Target,
     /// Connections so far.
     pub count: usize,
 }
@@ -80,6 +82,7 @@ impl Crowd {
     /// Nobody yet, with other names.
     pub fn named(server: &Server, in_room: bool, user: &str) -> anyhow::Result<Self> {
         let target = server.target();
+        let posts_to = target.clone();
         let sources = target.sources(PORTS);
         let engine = Engine::new(target.clone(), sources, Clock::start(), ledger())?;
         let joins = in_room.then(|| Join::new("room:join", "{room}"));
@@ -98,7 +101,7 @@ impl Crowd {
             hellos.wait_for = None;
         }
         let users = Arc::new((0..MOST).map(|number| hellos.user(number)).collect());
-        Ok(Self { engine, hellos, users, key: server.key.clone(), count: 0 })
+        Ok(Self { engine, hellos, users, key: server.key.clone(), posts_to, count: 0 })
     }
 
     /// Nobody yet; they will join this room, which their tokens open.
@@ -108,6 +111,12 @@ impl Crowd {
         crowd.hellos.tokens = Tokens::Sign { secret: SECRET.to_owned(), claims };
         room.clone_into(&mut crowd.hellos.room);
         Ok(crowd)
+    }
+
+    /// Has messages posted to another node.
+    pub fn post_to(&mut self, server: &Server) {
+        self.posts_to = server.target();
+        self.key.clone_from(&server.key);
     }
 
     /// What CONNECT carries.
@@ -158,7 +167,7 @@ impl Crowd {
         };
         let authorization = format!("Authorization: Bearer {}\r\n", self.key);
         let request = Request {
-            target: self.hellos.target.clone(),
+            target: self.posts_to.clone(),
             path: Template::new(path),
             headers: if self.key.is_empty() { String::new() } else { authorization },
             body: Template::new(body),

@@ -6,6 +6,7 @@
 
 mod bare;
 mod chart;
+mod cluster;
 mod crowd;
 mod floor;
 mod gateway;
@@ -46,7 +47,7 @@ fn main() -> anyhow::Result<()> {
     match &options.role {
         Some(Role::Bare { coalesce, ready_file }) => return bare::serve(*coalesce, ready_file),
         Some(Role::Store { rows }) => return bench_store(&options, *rows),
-        Some(Role::Soak { .. }) | None => {}
+        Some(Role::Soak { .. } | Role::Cluster) | None => {}
     }
     std::thread::spawn(stop_on_signal);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -104,6 +105,10 @@ async fn run(options: &Options) -> anyhow::Result<()> {
     let head = headline(options, &stage);
     print!("{head}");
     let mut results = Results::new(head, options.date.clone());
+    if matches!(options.role, Some(Role::Cluster)) {
+        cluster::run(&stage, options.quick, &mut results).await?;
+        return write(options, results);
+    }
     for scenario in Scenario::ALL {
         if options.wants(scenario) {
             let (usage, dropped) = (Usage::now(), Dropped::now());

@@ -59,6 +59,11 @@ pub enum Scenario {
     StoreAnnounce,
     #[value(skip)]
     StorePages,
+    /// Of `cluster` alone.
+    #[value(skip)]
+    ClusterNodes,
+    #[value(skip)]
+    ClusterBus,
 }
 
 impl Scenario {
@@ -95,6 +100,8 @@ pub enum Role {
         #[arg(long, default_value_t = 2_000_000)]
         rows: usize,
     },
+    /// Two nodes on one Redis, beside two Socket.IO servers on Node.js with the redis-adapter
+    Cluster,
     /// The bare loop: a server that does nothing but write
     #[command(hide = true)]
     Bare {

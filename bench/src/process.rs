@@ -109,7 +109,16 @@ impl Stage {
 
     /// The same, with further variables in its environment.
     pub async fn tidings_with(&self, variables: &[(&str, &str)]) -> anyhow::Result<Server> {
-        let dir = self.fresh_dir("tidings")?;
+        self.tidings_in("tidings", variables).await
+    }
+
+    /// One of several, in a directory of its own.
+    pub async fn tidings_in(
+        &self,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Server> {
+        let dir = self.fresh_dir(name)?;
         let mut command = self.command(&self.tidings, &dir)?;
         settings(&mut command, self.capacity);
         fs::write(dir.join("tidings.toml"), ROOMS)?;
@@ -128,10 +137,20 @@ impl Stage {
 
     /// Socket.IO on Node.js, if it is there.
     pub async fn peer(&self) -> anyhow::Result<Option<Server>> {
+        self.peer_in("peer", &[]).await
+    }
+
+    /// One of several, in a directory of its own.
+    pub async fn peer_in(
+        &self,
+        name: &str,
+        variables: &[(&str, &str)],
+    ) -> anyhow::Result<Option<Server>> {
         let Some(script) = &self.peer else { return Ok(None) };
-        let dir = self.fresh_dir("peer")?;
+        let dir = self.fresh_dir(name)?;
         let mut command = self.command(Path::new("node"), &dir)?;
         command.arg(script).arg("ready").env("SECRET", SECRET).env("NODE_ENV", "production");
+        command.envs(variables.iter().copied());
         start("Socket.IO on Node.js", command, dir).await.map(Some)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{NotificationId, UserId},
+    ids::{NodeId, NotificationId, UserId},
     revocation::Revocation,
     room::RoomName,
 };
@@ -24,6 +24,8 @@ pub enum NodeSignal {
         /// As of [`Message::tail`](crate::notification::Message::tail).
         body: Arc<str>,
     },
+    /// This node has more than its share: so many of its connections go elsewhere, spread over a time.
+    Rebalance { node: NodeId, connections: u64, over_ms: u64 },
     /// What these users were shown was not stored; or something else was, long before.
     Withdrawn { id: NotificationId, users: Vec<UserId>, replaced_by: Option<NotificationId> },
     /// These connections of a user are more than it may have: whoever holds one closes it.

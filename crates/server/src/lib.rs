@@ -20,6 +20,7 @@ pub mod config;
 pub mod connections;
 pub mod data_dir;
 mod files;
+mod gateway;
 pub mod guard;
 mod guarded_store;
 pub mod inbox;

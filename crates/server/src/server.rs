@@ -20,17 +20,17 @@ use crate::{
     audit::Audit,
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     breaker::Breakers,
-    bus::{self, JoinBus, Missed, NodeSink, Redises},
+    bus::{self, Departures, JoinBus, Missed, NodeSink, Redises},
     certificate::Certificate,
     clock::SystemClock,
     cluster::{self, Cluster, Common},
     config::{Config, Place},
     connections::{Archive, ConnectionHistory},
     data_dir::{self, DataDir},
-    files,
-    guard::{Door, GatewayGuard},
+    files, gateway,
+    guard::Door,
     guarded_store::GuardedStore,
-    inbox::{InboxHub, InboxNamespace, PlainInbox, events, publisher_channel},
+    inbox::{InboxHub, events, publisher_channel},
     interop::Interop,
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
@@ -120,6 +120,7 @@ impl Server {
         let mut background = workers::start(&state, gaps, lost);
         if let Some(OwnStore::Postgres(store)) = &own
             && state.config.database.outbox
+            && state.config.role.works()
         {
             workers::take_outbox(&mut background, &state, store);
         }
@@ -127,7 +128,10 @@ impl Server {
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));
         let door = Arc::new(Door::new(&state.config, Arc::clone(&state.audit)));
-        let gateway = gateway(&state, Arc::clone(&door), half_open);
+        let gateway = gateway::gateway(&state, Arc::clone(&door), half_open);
+        if !state.config.role.serves() {
+            gateway.refuse_new();
+        }
         state.rooms.attach(gateway.clone());
         workers::join_socketio(&mut background, &state);
         let mut router = api::router(&state);
@@ -283,8 +287,11 @@ fn state(
     let revocations = Arc::new(Revocations::new(Arc::clone(&clock)));
     let application = Application::new(&config.authorization, Arc::clone(&clock))?.map(Arc::new);
     let missed = Arc::new(Missed::default());
+    let departures = Arc::new(Departures::default());
     let sink = NodeSink {
         missed: Arc::clone(&missed),
+        departures: Arc::clone(&departures),
+        node: node.clone(),
         inboxes: Arc::clone(&hub),
         rooms: Arc::clone(&rooms),
         presence: Arc::clone(&presence),
@@ -313,6 +320,7 @@ fn state(
         bus,
         redis,
         missed,
+        departures,
         hub,
         rooms,
         interop: socketio.map(|redis| Interop::new(&config.socketio, redis, Arc::clone(&metrics))),
@@ -347,36 +355,4 @@ fn state(
         config,
     };
     Ok((AppState::new(shared), gaps, lost))
-}
-
-fn gateway(state: &AppState, door: Arc<Door>, half_open: usize) -> Gateway {
-    let config = &state.config;
-    let settings = tidings_gateway::Config {
-        path: config.gateway.path.clone(),
-        plain_path: Some(config.gateway.plain_path.clone()),
-        auth_timeout: config.gateway.auth_timeout,
-        ping_interval: config.gateway.ping_interval,
-        ping_timeout: config.gateway.ping_timeout,
-        connect_timeout: config.gateway.connect_timeout,
-        max_payload: config.gateway.max_payload,
-        send_buffer: config.gateway.send_buffer,
-        node_send_buffer: config.gateway.node_send_buffer,
-        slow_drain: config.gateway.slow_drain,
-        recovery: (!config.gateway.recovery.is_zero()).then_some(tidings_gateway::Recovery {
-            window: config.gateway.recovery,
-            max_packets: config.gateway.recovery_events,
-            max_bytes: config.gateway.recovery_bytes,
-        }),
-        max_connections: config.limits.connections,
-        saturation: config.limits.saturation,
-        half_open,
-        ..tidings_gateway::Config::default()
-    };
-    let namespace = Arc::new(InboxNamespace::new(state.clone()));
-    Gateway::builder(settings)
-        .plain(Arc::new(PlainInbox::new(namespace.clone())))
-        .namespace("/", namespace)
-        .guard(Arc::new(GatewayGuard::new(state.clone(), door)))
-        .metrics(Arc::clone(&state.metrics) as Arc<dyn tidings_gateway::Metrics>)
-        .build()
 }

@@ -16,7 +16,7 @@ use crate::{
     audit::Audit,
     auth::{KnownKeys, Revocations, Tickets, TokenVerifier},
     breaker::Breakers,
-    bus::Missed,
+    bus::{Departures, Missed},
     certificate::Certificate,
     cluster::Cluster,
     config::Config,
@@ -50,6 +50,8 @@ pub struct Shared {
     pub redis: Option<Redis>,
     /// The bus may have lost something.
     pub missed: Arc<Missed>,
+    /// Connections that are to go elsewhere.
+    pub departures: Arc<Departures>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
     /// Socket.IO servers of others, if this is one among them.

@@ -13,6 +13,7 @@ mod clock;
 mod message;
 pub mod postgres;
 pub mod program;
+pub mod proxy;
 pub mod quotas;
 pub mod redis;
 pub mod registry;

@@ -11,7 +11,7 @@ use std::sync::{
 use redis::{PushInfo, PushKind, Value};
 use tokio::sync::{Notify, mpsc};
 
-use super::{bus::Shared, link::LinkState};
+use super::{link::LinkState, shared::Shared};
 
 /// Messages that may wait, and their bytes.
 const MAX_WAITING: usize = 65_536;

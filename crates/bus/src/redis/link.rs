@@ -16,10 +16,10 @@ use tokio::{
 
 use super::{
     address::Server,
-    bus::Shared,
     channel::Topic,
     listener::Listener,
     partition::Partition,
+    shared::Shared,
     speaker::{self, Utterance},
     topics::Generation,
 };

@@ -14,13 +14,13 @@ use tokio::{
 
 use super::{
     address::Server,
-    bus::Shared,
     channel::Topic,
     connection,
     ear::{self, EarState},
     link::{LinkState, Wish},
     partition::Partition,
     settings::Backoff,
+    shared::Shared,
     topics::Generation,
 };
 

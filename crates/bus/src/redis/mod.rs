@@ -20,6 +20,7 @@ mod partition;
 mod quotas;
 mod registry;
 mod settings;
+mod shared;
 mod speaker;
 mod stats;
 mod topics;

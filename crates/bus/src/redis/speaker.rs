@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use redis::{RedisResult, aio::MultiplexedConnection};
 use tokio::sync::mpsc;
 
-use super::{address::Server, bus::Shared, connection, link::LinkState, settings::Backoff};
+use super::{address::Server, connection, link::LinkState, settings::Backoff, shared::Shared};
 
 /// Messages in one pipeline.
 const AT_ONCE: usize = 512;

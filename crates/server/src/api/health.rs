@@ -46,7 +46,7 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Va
 /// Whether it started just now and does not hear the others yet.
 fn is_joining(state: &AppState) -> bool {
     let age = state.clock.now().since(state.started_at);
-    state.redis.is_some() && age < JOINING && !state.bus.health().connected
+    state.redis.is_some() && age < JOINING && !state.missed.has_joined()
 }
 
 fn up(is_up: bool) -> &'static str {

@@ -15,6 +15,7 @@ mod notifications;
 mod openapi;
 mod presence;
 mod problem;
+mod rebalance;
 pub(crate) mod request;
 mod revocations;
 mod rooms;
@@ -69,13 +70,18 @@ pub(crate) fn described() -> OpenApiRouter<AppState> {
         .routes(routes!(presence::get))
         .routes(routes!(connections::list))
         .routes(routes!(connections::delete))
+        .routes(routes!(rebalance::begin))
         .routes(routes!(stream::open))
         .routes(routes!(stream_tickets::issue))
 }
 
-/// The API and the operators' pages, complete with everything that surrounds them.
+/// The API and the operators' pages, complete with everything that surrounds them. Who only works
+/// has nothing but the latter.
 pub fn router(state: &AppState) -> Router {
-    let (api, _) = described().split_for_parts();
+    let (api, _) = match state.config.role.serves() {
+        true => described().split_for_parts(),
+        false => OpenApiRouter::new().split_for_parts(),
+    };
     let api = api
         .route("/health", axum::routing::get(health::health))
         .route("/health/live", axum::routing::get(health::live))

@@ -1,6 +1,7 @@
 //! This node's end of the bus: where what comes from it goes, and what is done when it lost
 //! something.
 
+mod departures;
 mod metrics;
 mod sink;
 
@@ -16,6 +17,7 @@ use tidings_core::{
     ports::{Bus, BusSink},
 };
 
+pub use departures::{Departure, Departures};
 pub use metrics::BusMetrics;
 pub use sink::{Missed, NodeSink};
 

@@ -1,8 +1,15 @@
 //! Where the bus delivers what this node subscribed to.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tidings_core::{
+    ids::NodeId,
     inbox::InboxChange,
     ports::{BusSink, Clock},
     room::RoomSignal,
@@ -10,6 +17,7 @@ use tidings_core::{
 };
 use tokio::sync::Notify;
 
+use super::{Departure, Departures};
 use crate::{
     auth::Revocations,
     inbox::InboxHub,
@@ -19,7 +27,18 @@ use crate::{
 
 /// That the bus may have lost something.
 #[derive(Default)]
-pub struct Missed(pub Notify);
+pub struct Missed {
+    pub told: Notify,
+    /// Ever: every connection begins with it.
+    ever: AtomicBool,
+}
+
+impl Missed {
+    /// Whether other nodes were ever heard.
+    pub fn has_joined(&self) -> bool {
+        self.ever.load(Ordering::Relaxed)
+    }
+}
 
 pub struct NodeSink {
     pub inboxes: Arc<InboxHub>,
@@ -29,6 +48,8 @@ pub struct NodeSink {
     pub revocations: Arc<Revocations>,
     pub application: Option<Arc<Application>>,
     pub missed: Arc<Missed>,
+    pub departures: Arc<Departures>,
+    pub node: NodeId,
 }
 
 impl BusSink for NodeSink {
@@ -57,6 +78,13 @@ impl BusSink for NodeSink {
                 }
                 1
             }
+            NodeSignal::Rebalance { node, connections, over_ms } => {
+                if *node != self.node {
+                    return 0;
+                }
+                let over = Duration::from_millis(*over_ms);
+                self.departures.ask(Departure { connections: *connections, over })
+            }
             NodeSignal::Provisional { id, users, body } => self.inboxes.show(*id, users, body),
             NodeSignal::Withdrawn { id, users, replaced_by } => {
                 self.inboxes.withdraw(*id, users, *replaced_by)
@@ -66,6 +94,7 @@ impl BusSink for NodeSink {
     }
 
     fn missed(&self) {
-        self.missed.0.notify_one();
+        self.missed.ever.store(true, Ordering::Relaxed);
+        self.missed.told.notify_one();
     }
 }

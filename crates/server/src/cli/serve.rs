@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Global, load, say};
 use crate::{
     certificate::Certificate,
-    config::{self, Config, Flags, LogFormat},
+    config::{self, Config, Flags, LogFormat, Role},
     logging, playground,
     server::{Server, new_node_id},
 };
@@ -25,6 +25,9 @@ pub(super) struct Serve {
     /// Port to listen on; 0 takes a free one [default: 3001]
     #[arg(long)]
     port: Option<u16>,
+    /// What this node does [default: all]
+    #[arg(long)]
+    role: Option<Role>,
     /// Write address and pid to this file, as JSON, when the server listens
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
@@ -40,8 +43,8 @@ impl Serve {
     }
 
     fn config(&self, global: &Global) -> anyhow::Result<Config> {
-        let flags =
-            Flags { host: self.host.clone(), port: self.port, dev: self.dev, ..global.flags() };
+        let (host, port) = (self.host.clone(), self.port);
+        let flags = Flags { host, port, role: self.role, dev: self.dev, ..global.flags() };
         let mut config = load(&flags)?;
         let problems = config::check(&config);
         anyhow::ensure!(

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-use super::{Config, environment};
+use super::{Config, Role, environment};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -23,6 +23,7 @@ pub struct Flags {
     pub config: Option<PathBuf>,
     pub host: Option<String>,
     pub port: Option<u16>,
+    pub role: Option<Role>,
     pub data_dir: Option<PathBuf>,
     pub dev: bool,
 }
@@ -63,6 +64,9 @@ fn apply_flags(table: &mut Table, flags: &Flags) -> Result<(), ConfigError> {
     }
     if let Some(port) = flags.port {
         set("port", Value::Integer(port.into()))?;
+    }
+    if let Some(role) = flags.role {
+        set("role", Value::String(role.as_str().to_owned()))?;
     }
     if let Some(dir) = &flags.data_dir {
         set("data_dir", Value::String(dir.to_string_lossy().into_owned()))?;

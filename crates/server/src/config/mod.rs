@@ -14,6 +14,7 @@ mod load;
 mod log;
 mod presence;
 mod redis;
+mod role;
 mod socketio;
 mod spool;
 mod tls;
@@ -37,6 +38,7 @@ pub use load::{ConfigError, Flags, load};
 pub use log::{Log, LogFormat};
 pub use presence::Presence;
 pub use redis::{Redis, RedisUrl};
+pub use role::Role;
 pub use socketio::SocketIo;
 pub use spool::{Breaker, Spool};
 pub use tls::Tls;
@@ -65,6 +67,7 @@ pub struct Config {
     pub dev: bool,
     /// Names this process in logs and health; made at each start if not set.
     pub node_id: Option<String>,
+    pub role: Role,
     pub auth: Auth,
     pub authorization: Authorization,
     pub http: Http,
@@ -101,6 +104,7 @@ impl Default for Config {
             redis_url: None,
             dev: false,
             node_id: None,
+            role: Role::default(),
             auth: Auth::default(),
             authorization: Authorization::default(),
             http: Http::default(),

@@ -11,13 +11,14 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use tidings_core::{
     ids::UserId,
-    room::{EventFilter, RoomEvent, RoomName, RoomSignal},
+    room::{EventFilter, Position, RoomEvent, RoomName, RoomSignal},
 };
 use tidings_gateway::{Frame, Gateway, Target};
 use tokio::sync::mpsc;
 
 use super::{
     EventTypes,
+    heard::Heard,
     history::{Holds, frame},
     join::own_room,
     lens::{Filters, Viewers, room_of_filter, room_of_viewer},
@@ -39,6 +40,7 @@ pub struct RoomHub {
     pub(super) viewers: Viewers,
     pub(super) filters: Filters,
     pub(super) holds: Holds,
+    pub(super) heard: Heard,
 }
 
 /// Who is in a room.
@@ -67,6 +69,7 @@ impl RoomHub {
             viewers: Viewers::new(types.roles()),
             filters: Filters::default(),
             holds: Holds::default(),
+            heard: Heard::default(),
         };
         (Arc::new(hub), receiver)
     }
@@ -150,9 +153,18 @@ impl RoomHub {
         }
         if users.is_empty() {
             rooms.remove(room);
+            self.heard.forget(room);
         }
         drop(rooms);
         self.cluster.touch_seats(room, &session.user);
+    }
+
+    /// Whether somebody here is to be told now of what a room remembers.
+    fn is_news(&self, signal: &Arc<RoomSignal>, position: Position) -> bool {
+        let room = signal.room();
+        // Who is in own rooms is not noted; there one hears on.
+        let is_own = room.kind() == "user";
+        is_own || (self.rooms.lock().contains_key(room) && self.heard.take(signal, position))
     }
 
     /// How many connections of a user are in a room here.
@@ -181,10 +193,11 @@ impl RoomHub {
     pub fn receive(&self, signal: Arc<RoomSignal>) {
         match &*signal {
             // What the room remembers comes in the order of its positions.
-            RoomSignal::Event(event) if event.position.is_some() => {
-                self.holds.say(&signal, |left_out| self.emit(event, left_out));
-            }
-            RoomSignal::Event(event) => self.emit(event, &[]),
+            RoomSignal::Event(event) => match event.position {
+                Some(position) if !self.is_news(&signal, position) => {}
+                Some(_) => self.say_remembered(&signal),
+                None => self.emit(event, &[]),
+            },
             RoomSignal::MembershipLost { .. } => {
                 if self.lost.try_send(signal).is_err() {
                     self.overrun.store(true, Ordering::Relaxed);
@@ -205,7 +218,7 @@ impl RoomHub {
         self.overrun.swap(false, Ordering::Relaxed)
     }
 
-    fn emit(&self, event: &RoomEvent, left_out: &[String]) {
+    pub(super) fn emit(&self, event: &RoomEvent, left_out: &[String]) {
         let Some(gateway) = self.gateway() else { return };
         // A user's connections are all in the user's own room.
         let own_rooms = event.except.users.iter().map(own_room);

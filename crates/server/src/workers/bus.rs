@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::Rng as _;
 
-use crate::{inbox::catch_up, lifecycle::Phase, state::AppState};
+use crate::{inbox, lifecycle::Phase, rooms, state::AppState};
 
 /// Between two looks at how the bus is.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -13,7 +13,7 @@ pub(super) async fn run(state: AppState) {
     let mut next_look = state.clock.now();
     loop {
         let missed = tokio::select! {
-            () = state.missed.0.notified() => true,
+            () = state.missed.told.notified() => true,
             () = tokio::time::sleep(PAUSE) => false,
             () = state.lifecycle.reached(Phase::Stopping) => return,
         };
@@ -33,8 +33,9 @@ pub(super) async fn run(state: AppState) {
 pub async fn tick(state: &AppState, missed: bool) {
     if missed {
         state.presence.read_again();
+        rooms::catch_up(state).await;
     }
-    match catch_up(state).await {
+    match inbox::catch_up(state).await {
         Ok(0) if !missed => {}
         Ok(users) => {
             tracing::info!(event = "bus.caught_up", users, missed);
@@ -43,7 +44,7 @@ pub async fn tick(state: &AppState, missed: bool) {
         Err(problem) => {
             tracing::warn!(%problem, "what the bus lost could not be asked for; it is tried again");
             if missed {
-                state.missed.0.notify_one();
+                state.missed.told.notify_one();
                 tokio::time::sleep(PAUSE).await;
             }
         }

@@ -9,6 +9,7 @@ mod certificate;
 mod cluster;
 mod connection_archive;
 mod connections;
+mod departures;
 mod erasures;
 mod expiry;
 mod gaps;
@@ -51,66 +52,85 @@ pub type Gaps = mpsc::UnboundedReceiver<UserId>;
 /// Memberships that were taken away.
 pub type Lost = mpsc::Receiver<Arc<RoomSignal>>;
 
-/// Starts all loops. They end when the server stops.
+/// Starts all loops that this node has to do. They end when the server stops.
 pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
     let mut loops = JoinSet::new();
+    if state.config.role.works() {
+        work_for_all(&mut loops, state);
+    }
+    look_after_node(&mut loops, state);
+    look_after_connections(&mut loops, state, gaps, lost);
+    loops
+}
+
+/// What has to be done once for all nodes. Any number of them may do it.
+fn work_for_all(loops: &mut JoinSet<()>, state: &AppState) {
     let upkeep = state.config.retention.interval;
     let pause = state.config.lifecycle.announcement_pause;
-    every_or_when(&mut loops, state, pause, |state| Some(&state.announced), announcements::tick);
-    every(&mut loops, state, Duration::from_secs(1), retractions::tick);
-    every(&mut loops, state, Duration::from_secs(1), expiry::tick);
-    every_or_when(&mut loops, state, erasures::PAUSE, |s| Some(&s.erasing), erasures::tick);
-    every(&mut loops, state, Duration::from_secs(1), sessions::tick);
-    every(&mut loops, state, upkeep, retention::tick);
-    every(&mut loops, state, api_keys::PAUSE, api_keys::tick);
-    every(&mut loops, state, state.config.spool.interval, spool::tick);
-    every_or_when(&mut loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
-    every(&mut loops, state, rooms::PAUSE, rooms::tick);
+    every_or_when(loops, state, pause, |state| Some(&state.announced), announcements::tick);
+    every(loops, state, Duration::from_secs(1), retractions::tick);
+    every(loops, state, Duration::from_secs(1), expiry::tick);
+    every_or_when(loops, state, erasures::PAUSE, |s| Some(&s.erasing), erasures::tick);
+    every(loops, state, upkeep, retention::tick);
+    if state.connections.is_kept() {
+        every(loops, state, upkeep, connection_archive::tick);
+    }
+}
+
+/// What each node does for itself.
+fn look_after_node(loops: &mut JoinSet<()>, state: &AppState) {
+    every(loops, state, api_keys::PAUSE, api_keys::tick);
+    every(loops, state, state.config.spool.interval, spool::tick);
+    every_or_when(loops, state, audit::PAUSE, |s| Some(&s.audit.recorded), audit::tick);
     if state.connections.is_kept() {
         every_or_when(
-            &mut loops,
+            loops,
             state,
             connections::PAUSE,
             |state| Some(&state.connections.noted),
             connections::tick,
         );
-        every(&mut loops, state, upkeep, connection_archive::tick);
-        every(&mut loops, state, state.config.connections.heartbeat, |state| async move {
+        every(loops, state, state.config.connections.heartbeat, |state| async move {
             connections::heartbeat(&state, state.clock.now()).await
         });
     }
     if state.certificate.is_some() {
         every_or_when(
-            &mut loops,
+            loops,
             state,
             state.config.tls.watch,
             |state| state.certificate.as_ref().map(|certificate| &certificate.reload),
             certificate::tick,
         );
     }
-    cluster::start(&mut loops, state);
+    cluster::start(loops, state);
+}
+
+fn look_after_connections(loops: &mut JoinSet<()>, state: &AppState, gaps: Gaps, lost: Lost) {
     let times = &state.config.presence;
-    every(&mut loops, state, times.tick, |state| async move {
+    every(loops, state, Duration::from_secs(1), sessions::tick);
+    every(loops, state, rooms::PAUSE, rooms::tick);
+    every(loops, state, times.tick, |state| async move {
         presence::tick(&state, state.clock.now()).await
     });
-    every(&mut loops, state, times.sweep, |state| async move {
+    every(loops, state, times.sweep, |state| async move {
         presence::sweep(&state, state.clock.now()).await
     });
     loops.spawn(presence::write(state.clone()));
-    every(&mut loops, state, revocations::PAUSE, revocations::reload);
+    every(loops, state, revocations::PAUSE, revocations::reload);
     every_or_when(
-        &mut loops,
+        loops,
         state,
         revocations::PAUSE,
         |state| Some(&state.revocations.added),
         revocations::tick,
     );
     loops.spawn(bus::run(state.clone()));
+    loops.spawn(departures::run(state.clone()));
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();
     loops.spawn(async move { gaps::run(gap_state, gaps).await });
-    loops
 }
 
 /// Starts what carries out the entries of the outbox.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tidings_server::server::Parts;
 
-use crate::support::{Client, LossyBus, TestServer, eventually};
+use crate::support::{LossyBus, TestServer, eventually, told};
 
 async fn server(bus: &LossyBus) -> TestServer {
     let parts = Parts { bus: Some(bus.join()), ..Parts::default() };
@@ -16,28 +16,6 @@ async fn server(bus: &LossyBus) -> TestServer {
 async fn second_node(first: &TestServer, bus: &LossyBus) -> TestServer {
     let store = Some(Arc::clone(&first.state.store));
     TestServer::with_parts(|_| {}, Parts { store, bus: Some(bus.join()), ..Parts::default() }).await
-}
-
-/// The seqs of notifications, live or pending, until this many were told. Fails if one comes
-/// twice or out of order.
-async fn told(client: &mut Client, count: u64) -> Vec<u64> {
-    let mut seqs: Vec<u64> = Vec::new();
-    while seqs.last().is_none_or(|last| *last < count) {
-        let (name, body) = client.event().await;
-        match name.as_str() {
-            "notification" => seqs.push(seq(&body)),
-            "notifications:pending" => {
-                seqs.extend(body["notifications"].as_array().unwrap().iter().map(seq));
-            }
-            _ => {}
-        }
-    }
-    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
-    seqs
-}
-
-fn seq(notification: &Value) -> u64 {
-    notification["seq"].as_u64().expect("a number")
 }
 
 #[tokio::test]

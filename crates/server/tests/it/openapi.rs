@@ -203,6 +203,11 @@ async fn check_connections(check: &mut Checker, server: &TestServer) {
     let path = format!("/connections/{}", found["connections"][0]["id"].as_str().unwrap());
     assert_eq!(check.check(&api, delete, &path, None).await.status, 204);
     check.check(&api, delete, "/connections/x", None).await;
+    let rebalance = "post /admin/rebalance";
+    let few = Some(json!({ "connections": 1, "seconds": 0 }));
+    check.check(&api, rebalance, "/admin/rebalance", few).await.json(202);
+    let none = Some(json!({ "connections": 0 }));
+    check.check(&api, rebalance, "/admin/rebalance", none).await;
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ macro_rules! bus_conformance_cases {
                 #[allow(unused_imports)]
                 use super::*;
                 $(
-                    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                    #[tokio::test]
                     async fn $case() {
                         $crate::bus::$noun::$case(&$harness).await;
                     }

@@ -83,7 +83,7 @@ impl Process {
         let mut lines = vec![
             "listen_addresses = 'localhost'".to_owned(),
             format!("unix_socket_directories = '{}'", self.dir.display()),
-            "max_connections = 200".to_owned(),
+            "max_connections = 500".to_owned(),
             "shared_buffers = 64MB".to_owned(),
         ];
         if !settings.fsync {

@@ -1,0 +1,94 @@
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tidings_server::{
+    config::{Config, Role},
+    server::Parts,
+};
+use tidings_testkit::postgres::Database;
+
+use super::{Client, TestServer, eventually, store};
+
+/// Nodes of one cluster: one database, one Redis.
+pub struct Nodes {
+    database: Arc<Database<'static>>,
+    redis_url: String,
+    prefix: String,
+}
+
+impl Nodes {
+    pub async fn on(redis_url: &str) -> Self {
+        let prefix = format!("test-{:08x}", rand::random::<u32>());
+        Self { database: store::postgres().await, redis_url: redis_url.to_owned(), prefix }
+    }
+
+    /// A node that hears the others.
+    pub async fn start(&self) -> TestServer {
+        self.start_at(&self.redis_url).await
+    }
+
+    /// One whose way to Redis is another.
+    pub async fn start_at(&self, redis_url: &str) -> TestServer {
+        self.start_with(redis_url, Role::All).await
+    }
+
+    pub async fn start_as(&self, role: Role) -> TestServer {
+        self.start_with(&self.redis_url, role).await
+    }
+
+    async fn start_with(&self, redis_url: &str, role: Role) -> TestServer {
+        let configure = |config: &mut Config| {
+            config.redis_url = Some(redis_url.to_owned().into());
+            config.role = role;
+            self.configure(config);
+        };
+        let node = TestServer::with_parts(configure, Parts::default()).await;
+        eventually(|| async { node.state.bus.health().connected }).await;
+        node
+    }
+
+    fn configure(&self, config: &mut Config) {
+        config.database_url = Some(self.database.url().into());
+        // Many tests share a server.
+        config.database.readers = 3;
+        config.database.lanes = 1;
+        config.redis.prefix.clone_from(&self.prefix);
+        config.redis.probe_interval = Duration::from_millis(100);
+        config.redis.probe_timeout = Duration::from_secs(1);
+        config.redis.response_timeout = Duration::from_secs(1);
+        config.redis.catch_up_interval = Duration::from_millis(300);
+    }
+
+    /// The environment of one that is a process.
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("TIDINGS_DATABASE_URL", self.database.url()),
+            ("TIDINGS_REDIS_URL", self.redis_url.clone()),
+            ("TIDINGS_REDIS__PREFIX", self.prefix.clone()),
+            ("TIDINGS_DATABASE__READERS", "3".to_owned()),
+            ("TIDINGS_DATABASE__LANES", "1".to_owned()),
+        ]
+    }
+}
+
+/// The seqs of notifications, live or pending, until this many were told. Fails if one comes
+/// twice or out of order.
+pub async fn told(client: &mut Client, count: u64) -> Vec<u64> {
+    let mut seqs: Vec<u64> = Vec::new();
+    while seqs.last().is_none_or(|last| *last < count) {
+        let (name, body) = client.event().await;
+        match name.as_str() {
+            "notification" => seqs.push(seq(&body)),
+            "notifications:pending" => {
+                seqs.extend(body["notifications"].as_array().unwrap().iter().map(seq));
+            }
+            _ => {}
+        }
+    }
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    seqs
+}
+
+fn seq(notification: &Value) -> u64 {
+    notification["seq"].as_u64().expect("a number")
+}
