@@ -157,8 +157,10 @@ async fn measure(
         Scenario::StoreEnds
         | Scenario::StoreAlone
         | Scenario::StoreAnnounce
-        | Scenario::StorePages => {
-            anyhow::bail!("measured by `store` alone")
+        | Scenario::StorePages
+        | Scenario::ClusterNodes
+        | Scenario::ClusterBus => {
+            anyhow::bail!("measured by `store` or `cluster` alone")
         }
     }
 }

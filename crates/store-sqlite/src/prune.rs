@@ -70,13 +70,14 @@ fn delete(tx: &Tx<'_>, statement: &str, before: Timestamp, limit: usize) -> Resu
 
 /// Below the highest of its tombstones that go, an inbox cannot tell any more what was removed.
 fn raise_floors(tx: &mut Tx<'_>, before: Timestamp, limit: usize) -> Result<()> {
-    tx.touched.inboxes = true;
     let mut highest = tx.conn.prepare_cached(HIGHEST)?;
     let mut raise = tx.conn.prepare_cached(RAISE_FLOOR)?;
     let mut rows = highest.query((before.as_millis(), from_limit(limit)))?;
     while let Some(row) = rows.next()? {
         let floor: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
         raise.execute(floor)?;
+        // Hardly ever: what is known of inboxes is forgotten for it.
+        tx.touched.inboxes = true;
     }
     Ok(())
 }

@@ -108,7 +108,7 @@ mod tests {
         assert!(topics.is_confirmed(&alice, 1) && !topics.is_confirmed(&alice, 2));
         assert!(topics.take_idle(linger, start + linger).is_empty());
         topics.give_back(&alice, start + linger);
-        assert_eq!(topics.take_idle(linger, start + linger * 2), [alice.clone()]);
+        assert_eq!(topics.take_idle(linger, start + linger * 2), std::slice::from_ref(&alice));
         assert_eq!(topics.len(), 0);
         topics.add(&alice);
         assert!(!topics.is_confirmed(&alice, 1));

@@ -70,7 +70,7 @@ impl Redis {
             if answer.is_ok_and(|text| text == "PONG" || text.contains("NOAUTH")) {
                 return true;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            pause(Duration::from_millis(20));
         }
         false
     }
@@ -119,6 +119,15 @@ fn wait_for(what: &str, done: impl Fn() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < end, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
     }
+}
+
+/// Between two looks at what other processes do.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "whoever starts servers waits for them, on a thread of its own"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
