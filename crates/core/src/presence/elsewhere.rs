@@ -188,7 +188,12 @@ impl Board {
     /// What other nodes know of a user's connections here; `None`: the user is not on the board.
     pub fn of_this_node(&self, user: &UserId, me: Incarnation) -> Option<Vec<Connection>> {
         let devices = &self.people.get(user)?.devices;
-        let here = devices.iter().filter(|device| device.is_here());
+        // One that goes on as another is there, and has not gone.
+        let goes_on = |gone: &Device| {
+            devices.iter().any(|other| !other.is_gone() && other.socket == gone.socket)
+        };
+        let is_known = |d: &&Device| d.is_here() && !(d.is_gone() && goes_on(d));
+        let here = devices.iter().filter(is_known);
         Some(here.filter_map(|device| device.as_known_elsewhere(me)).collect())
     }
 
@@ -306,3 +311,7 @@ fn without_metadata(connection: &Connection) -> Connection {
     let details = Details { metadata: None, ..Details::clone(&connection.details) };
     Connection { details: std::sync::Arc::new(details), ..connection.clone() }
 }
+
+#[cfg(test)]
+#[path = "elsewhere_tests.rs"]
+mod tests;

@@ -13,6 +13,8 @@ pub struct Peers {
     timeout: Duration,
     newest: Incarnation,
     known: BTreeMap<Incarnation, Peer>,
+    /// Since when which are believed to be dead.
+    dead: BTreeMap<Incarnation, Timestamp>,
     /// Since when the registry answers without a longer break; what it tells of others is
     /// believed when that is long enough for those to have been heard too.
     steady_since: Timestamp,
@@ -41,6 +43,8 @@ pub struct Verdict {
     pub lost: Vec<Incarnation>,
     /// They are dead, and what they left behind has yet to be taken away.
     pub to_reap: Vec<Incarnation>,
+    /// Of these every node has heard by now: nobody has to know them any more.
+    pub to_bury: Vec<Incarnation>,
 }
 
 impl Peers {
@@ -49,6 +53,7 @@ impl Peers {
             timeout,
             newest: Incarnation::default(),
             known: BTreeMap::new(),
+            dead: BTreeMap::new(),
             steady_since: Timestamp::EPOCH,
             heard_at: None,
         }
@@ -90,9 +95,14 @@ impl Peers {
         for (at, id) in live {
             self.known.entry(at).or_insert(Peer { id, state: State::Live });
         }
+        self.dead.retain(|at, _| dead.contains(at));
         for at in dead {
             if believed {
+                let since = *self.dead.entry(at).or_insert(now);
                 verdict.to_reap.push(at);
+                if now.since(since) >= self.timeout {
+                    verdict.to_bury.push(at);
+                }
             } else {
                 let unknown = || Peer { id: String::new(), state: State::Doubtful };
                 self.known.entry(at).or_insert_with(unknown);
@@ -145,13 +155,18 @@ mod tests {
         steady(&mut peers, 20);
         let dead = vec![Incarnation(2)];
         let verdict = peers.learn(roster(&[1], &[2]), at(22));
-        assert_eq!(verdict, Verdict { lost: dead.clone(), to_reap: dead.clone() });
+        assert_eq!((&verdict.lost, &verdict.to_reap, verdict.to_bury), (&dead, &dead, vec![]));
         assert!(!peers.lives(Incarnation(2)) && peers.lives(Incarnation(1)));
         assert!(peers.lives(Incarnation(10)), "began since");
         assert!(!peers.lives(Incarnation(5)), "was over before");
         // It is lost once, and to be cleared away until somebody has.
         let verdict = peers.learn(roster(&[1], &[2]), at(24));
-        assert_eq!(verdict, Verdict { lost: vec![], to_reap: dead });
+        assert_eq!((verdict.lost, &verdict.to_reap, verdict.to_bury), (vec![], &dead, vec![]));
+        for second in [28, 31] {
+            assert!(peers.learn(roster(&[1], &[2]), at(second)).to_bury.is_empty());
+        }
+        // Every other node has looked by now.
+        assert_eq!(peers.learn(roster(&[1], &[2]), at(33)).to_bury, dead);
     }
 
     #[test]

@@ -104,6 +104,14 @@ impl Record {
         self.connections.iter().any(|one| one.at != me)
     }
 
+    /// Whether others see the user here: some connection counts, and none hides.
+    pub fn is_seen(&self) -> bool {
+        let counts = |one: &Connection| {
+            one.gone.is_none() && one.lapsed.is_none() && one.status != Status::Offline
+        };
+        self.connections.iter().any(counts) && !self.connections.iter().any(|one| one.invisible)
+    }
+
     /// As much of it as a room is told: not where else the user is, nor what only those get who ask.
     #[must_use]
     pub fn as_told_to(&self, room: &RoomName) -> Self {

@@ -22,7 +22,7 @@ pub use metrics::BusMetrics;
 pub use sink::{Missed, NodeSink};
 
 use crate::{
-    config::{Config, Ingest, RedisUrl, SocketIo},
+    config::{Config, RedisUrl, SocketIo},
     metrics::Metrics,
 };
 
@@ -35,8 +35,6 @@ pub(crate) struct Redises {
     pub(crate) own: Option<Redis>,
     /// That of Socket.IO servers, if this is one of them.
     pub(crate) socketio: Option<Redis>,
-    /// That of applications which leave notifications there.
-    pub(crate) ingest: Option<Redis>,
 }
 
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Redises> {
@@ -51,14 +49,7 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Redises> {
         }
         SocketIo { redis_url: None, .. } => own.clone(),
     };
-    let ingest = match &config.ingest {
-        Ingest { enabled: false, .. } => None,
-        Ingest { redis_url: Some(url), .. } => {
-            Some(connect_to(config, url, "ingest.redis_url").await?)
-        }
-        Ingest { redis_url: None, .. } => own.clone(),
-    };
-    Ok(Redises { own, socketio, ingest })
+    Ok(Redises { own, socketio })
 }
 
 async fn connect_to(

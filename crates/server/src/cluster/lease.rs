@@ -130,7 +130,7 @@ fn learn(state: &AppState, roster: tidings_core::registry::Roster) {
     }
     cluster.metrics.seen(live, state.presence.elsewhere());
     if !verdict.to_reap.is_empty() {
-        *cluster.to_reap.lock() = verdict.to_reap;
+        *cluster.verdict.lock() = verdict;
         cluster.dead.notify_one();
     }
 }

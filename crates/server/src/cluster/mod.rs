@@ -24,7 +24,7 @@ use tidings_bus::redis::{Redis, RedisQuotas, RedisRegistry};
 use tidings_core::{
     ids::UserId,
     ports::{Quotas, Registry, RegistryError, Seated, Taken},
-    registry::{Incarnation, Peers, Seats},
+    registry::{Incarnation, Peers, Seats, Verdict},
     room::RoomName,
     time::Timestamp,
 };
@@ -64,7 +64,8 @@ pub struct Cluster {
     /// Held while something is written, or read: what was noted later is not overtaken by it.
     writing: tokio::sync::Mutex<()>,
     reading: tokio::sync::Mutex<()>,
-    to_reap: Mutex<Vec<Incarnation>>,
+    /// What there is to be cleared away.
+    verdict: Mutex<Verdict>,
     pub metrics: ClusterMetrics,
     /// There is something to be written.
     pub(crate) touched: Notify,
@@ -150,7 +151,7 @@ impl Cluster {
             noted: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
-            to_reap: Mutex::default(),
+            verdict: Mutex::default(),
             metrics: ClusterMetrics::default(),
             touched: Notify::new(),
             written: Notify::new(),

@@ -18,9 +18,9 @@ const BATCH: usize = 256;
 const HOLD: Duration = Duration::from_secs(15);
 
 pub(crate) async fn reap(state: AppState) -> anyhow::Result<()> {
-    let dead = std::mem::take(&mut *state.cluster.to_reap.lock());
+    let verdict = std::mem::take(&mut *state.cluster.verdict.lock());
     let Some((registry, me)) = state.cluster.open() else { return Ok(()) };
-    for node in dead {
+    for node in verdict.to_reap {
         let mut taken = 0;
         // A dead run stays dead, and only it wrote what is taken away: two who did this at the same time would do no
         // harm, but twice the work.
@@ -28,13 +28,17 @@ pub(crate) async fn reap(state: AppState) -> anyhow::Result<()> {
             let left = within(LONG_PATIENCE, registry.leftovers(node, BATCH)).await?;
             taken += left.len();
             if left.is_empty() {
-                within(LONG_PATIENCE, registry.bury(node)).await?;
-                tracing::info!(event = "cluster.node_buried", incarnation = node.0, taken);
+                if verdict.to_bury.contains(&node) {
+                    within(LONG_PATIENCE, registry.bury(node)).await?;
+                }
                 break;
             }
             take_away(&state, registry, node, left).await?;
         }
-        state.cluster.metrics.reaped(taken);
+        if taken > 0 {
+            tracing::info!(event = "cluster.node_cleared", incarnation = node.0, taken);
+            state.cluster.metrics.reaped(taken);
+        }
     }
     Ok(())
 }
@@ -53,11 +57,16 @@ async fn take_away(
         }
     }
     if !users.is_empty() {
-        let records = within(LONG_PATIENCE, registry.put(node, &users)).await?;
+        let names: Vec<UserId> = users.iter().map(|(user, _)| user.clone()).collect();
+        let before = within(LONG_PATIENCE, registry.records(&names)).await?;
+        let after = within(LONG_PATIENCE, registry.put(node, &users)).await?;
+        // Its node cannot say any more when they were last seen: just now, those who were.
         let now = state.clock.now();
-        let gone = records.into_iter().filter(|record| record.connections.is_empty());
-        // Its node cannot say any more when they were there last.
-        state.presence.remember_seen(gone.map(|record| (record.user, now)).collect());
+        let gone = before
+            .into_iter()
+            .zip(after)
+            .filter(|(before, after)| after.connections.is_empty() && before.is_seen());
+        state.presence.remember_seen(gone.map(|(record, _)| (record.user, now)).collect());
     }
     if !seats.is_empty() {
         within(LONG_PATIENCE, registry.put_seats(node, &seats)).await?;

@@ -12,21 +12,25 @@ use crate::{
 };
 
 /// What a client knows of its room by what it was told.
-#[derive(Default)]
 pub struct Watch {
+    room: &'static str,
     known: BTreeMap<String, String>,
     /// Users who came and went, as it was told.
     pub moves: Vec<String>,
 }
 
 impl Watch {
-    fn take(&mut self, events: Vec<(String, Value)>, room: &str) {
+    pub fn of(room: &'static str) -> Self {
+        Self { room, known: BTreeMap::new(), moves: Vec::new() }
+    }
+
+    fn take(&mut self, events: Vec<(String, Value)>) {
         for (name, body) in events {
             let id = |user: &Value| user["userId"].as_str().unwrap_or_default().to_owned();
             match name.as_str() {
                 "presence:user:online" => self.moves.push(format!("+{}", id(&body))),
                 "presence:user:offline" => self.moves.push(format!("-{}", id(&body))),
-                "presence:update" if body["room"] == room => {
+                "presence:update" if body["room"] == self.room => {
                     if body["full"] == true {
                         self.known.clear();
                     }
@@ -51,7 +55,7 @@ impl Watch {
         self.known.iter().map(|(user, status)| format!("{user}={status}")).collect()
     }
 
-    /// Ticks until the client knows exactly these of `post:1`.
+    /// Ticks until the client knows exactly these.
     pub async fn until(
         &mut self,
         server: &TestServer,
@@ -62,7 +66,7 @@ impl Watch {
         let known = within(async {
             while self.knows() != expected {
                 server.tell_presence(after).await;
-                self.take(client.drain().await, "post:1");
+                self.take(client.drain().await);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         });
@@ -72,7 +76,7 @@ impl Watch {
     /// Ticks once; nobody came or went since the last look.
     pub async fn is_quiet(&mut self, server: &TestServer, client: &mut Client, after: Duration) {
         server.tell_presence(after).await;
-        self.take(client.drain().await, "post:1");
+        self.take(client.drain().await);
         assert_eq!(std::mem::take(&mut self.moves), [""; 0]);
     }
 }
@@ -89,7 +93,7 @@ async fn who_is_in_a_room_on_another_node_is_seen_like_everybody_else() {
     let (cluster, here) = TestCluster::start().await;
     let there = cluster.node(|_| {}).await;
     let mut alice = member(&here, "alice", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     seen.until(&here, &mut alice, NOW, &["alice=online"]).await;
     let mut bob = member(&there, "bob", &["post:1"]).await;
     settled(&[&there, &here]).await;
@@ -124,7 +128,7 @@ async fn a_user_on_two_nodes_is_one_and_moves_between_them_unseen() {
     let (cluster, here) = TestCluster::start().await;
     let there = cluster.node(|_| {}).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     let phone = member(&there, "alice", &["post:1"]).await;
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     seen.moves.clear();
@@ -150,7 +154,7 @@ async fn who_has_gone_on_another_node_is_offline_after_the_time_of_grace() {
     let there = cluster.node(|_| {}).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
     let alice = member(&there, "alice", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     seen.moves.clear();
     drop(alice);
@@ -166,7 +170,7 @@ async fn who_hides_on_one_device_is_hidden_on_every_node() {
     let (cluster, here) = TestCluster::start().await;
     let there = cluster.node(|_| {}).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     // In no room at all.
     let mut phone = member(&there, "alice", &[]).await;
     phone.ask("presence:update", json!({ "invisible": true })).await;

@@ -8,17 +8,20 @@ use tidings_server::{config::Config, server::Server};
 use crate::{
     cluster::{Watch, has_users},
     presence::{AFTER, NOW, member},
-    support::{SECRET, SOON, TestCluster, within},
+    support::{SECRET, SOON, TestCluster, TestServer, within},
 };
 
 #[tokio::test]
 async fn of_a_node_that_is_killed_no_ghost_remains() {
     let (cluster, _store) = TestCluster::start().await;
     let soon = |config: &mut Config| config.cluster.timeout = SOON;
-    let here = cluster.node(soon).await;
+    let (here, third) = (cluster.node(soon).await, cluster.node(soon).await);
     let there = cluster.doomed(|_| {}).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut dora = member(&third, "dora", &["post:2"]).await;
+    let (mut seen, mut seen_by_dora) = (Watch::of("post:1"), Watch::of("post:2"));
+    let _erin = member(&there, "erin", &["post:2"]).await;
+    seen_by_dora.until(&third, &mut dora, NOW, &["dora=online", "erin=online"]).await;
     let _alice = member(&there, "alice", &["post:1"]).await;
     let _laptop = member(&there, "carol", &["post:1"]).await;
     let _phone = member(&here, "carol", &[]).await;
@@ -28,19 +31,30 @@ async fn of_a_node_that_is_killed_no_ghost_remains() {
     // Who has a connection elsewhere left the room, and is not offline.
     seen.until(&here, &mut bob, AFTER, &["bob=online"]).await;
     assert_eq!(seen.moves, ["-alice"]);
+    seen_by_dora.until(&third, &mut dora, AFTER, &["dora=online"]).await;
     has_users(&here, "post:1", 1, 1).await;
     let list = here.api().get("/presence?users=alice,carol").await.json(200);
     assert_eq!((&list["users"][0]["status"], &list["online"]), (&json!("offline"), &json!(1)));
-    // Nothing of it is left in the registry, and the store knows when it was seen.
+    // Nothing of it is left in the registry.
+    let reaped = async |node| TestServer::metric(node, "tidings_cluster_reaped_total", "").await;
     within(async {
-        while here.metric("tidings_cluster_reaped_total", "").await < 4 {
+        while reaped(&here).await + reaped(&third).await < 6 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await;
     assert_eq!(here.metric("tidings_cluster_nodes_lost_total", "").await, 1);
-    let list = here.api().get("/presence?users=alice").await.json(200);
-    assert!(list["users"][0]["lastSeen"].is_string(), "{list}");
+    // Whoever cleared away writes when they were last seen.
+    within(async {
+        let last_seen = async || {
+            let list = here.api().get("/presence?users=alice").await.json(200);
+            list["users"][0]["lastSeen"].is_string()
+        };
+        while !last_seen().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -76,7 +90,7 @@ async fn after_a_crash_a_node_takes_its_place_again_at_once() {
     };
     let first = cluster.doomed(named).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     let _alice = member(&first, "alice", &["post:1"]).await;
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     let mut config = first.state.config.clone();
@@ -97,7 +111,7 @@ async fn with_the_registry_away_everybody_is_served_and_nobody_declared_offline(
     let (here, there) = (cluster.node(soon).await, cluster.node(soon).await);
     let mut bob = member(&here, "bob", &["post:1"]).await;
     let mut alice = member(&there, "alice", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     seen.moves.clear();
     cluster.registry.go_away(true);
@@ -118,7 +132,7 @@ async fn with_the_registry_away_everybody_is_served_and_nobody_declared_offline(
     assert_eq!(carol.ask("presence:update", json!("busy")).await["ok"], true);
     cluster.registry.go_away(false);
     // Everything is said anew, and nobody was away.
-    let mut seen_there = Watch::default();
+    let mut seen_there = Watch::of("post:1");
     seen_there.until(&there, &mut alice, NOW, &["alice=online", "bob=online", "carol=busy"]).await;
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online", "carol=busy"]).await;
     has_users(&there, "post:1", 3, 3).await;

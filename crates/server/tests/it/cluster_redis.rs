@@ -38,7 +38,7 @@ async fn nodes_on_one_redis_see_each_others_users_and_leave_nothing_behind() {
     let here = TestServer::with(on(&redis)).await;
     let there = second(&here, on(&redis)).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     let mut alice = member(&there, "alice", &["post:1"]).await;
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     alice.ask("presence:update", json!("busy")).await;
@@ -74,7 +74,7 @@ async fn a_redis_that_was_away_and_lost_everything_declares_nobody_offline() {
     let there = second(&here, &soon).await;
     let mut bob = member(&here, "bob", &["post:1"]).await;
     let mut alice = member(&there, "alice", &["post:1"]).await;
-    let mut seen = Watch::default();
+    let mut seen = Watch::of("post:1");
     seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
     seen.moves.clear();
     redis.kill();

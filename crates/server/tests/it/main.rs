@@ -43,8 +43,6 @@ mod hostile;
 mod hostile_socket;
 mod idempotency;
 mod inbox;
-mod ingest;
-mod interop;
 mod introspection;
 mod jwks;
 mod lifecycle;
