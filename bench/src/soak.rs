@@ -47,9 +47,11 @@ fn run(server: &Server, connections: u64, minutes: f64) -> anyhow::Result<Vec<Lo
         "{connections} connections in {minutes} minutes, {rate:.0} a second, by {MOST} users; {STANDING} others stay"
     );
     println!("minute   connections   MB of memory   open files");
-    // First comers make what every server needs for its first clients.
+    // Everybody comes and goes once: that fills the caches, which have bounds of their own (the store's pages, users
+    // whose inboxes are known). What is looked for is what grows beside them.
     let mut standing = Crowd::named(server, false, "standing-{n}")?;
     standing.grow(STANDING)?;
+    standing.pass(rate, MOST as f64 / rate)?;
     standing.leave();
     standing.engine.idle(SETTLE)?;
     let mut looks = vec![look(server, 0.0, 0)?];
