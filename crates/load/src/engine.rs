@@ -163,7 +163,7 @@ impl Engine {
         let index = place.unwrap_or(self.sockets.len());
         let source = self.sources.get(self.next_source % self.sources.len().max(1)).copied();
         self.next_source += 1;
-        let opened = Pipe::open(self.target.address, source, self.poll.registry(), Token(index));
+        let opened = Pipe::open(&self.target, source, self.poll.registry(), Token(index));
         let pipe = match opened {
             Ok(pipe) => pipe,
             Err(problem) => {

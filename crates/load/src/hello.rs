@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn hellos() -> Hellos {
-        Hellos::plain(Target::parse("http://127.0.0.1:1").unwrap())
+        Hellos::plain(Target::parse("http://127.0.0.1:1", None).unwrap())
     }
 
     /// Unmasked, by the server's own decoder.

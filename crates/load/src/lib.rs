@@ -27,6 +27,7 @@ mod tally;
 mod target;
 mod template;
 mod timer;
+mod tls;
 pub mod wire;
 
 pub use churn::Churn;
@@ -47,6 +48,7 @@ pub use socket::Role;
 pub use tally::{Failures, Messages, Opened, Tally, Times};
 pub use target::Target;
 pub use template::{Template, Values};
+pub use tls::Tls;
 
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]

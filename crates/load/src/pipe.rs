@@ -8,6 +8,11 @@ use std::{
 use mio::{Interest, Registry, Token, net::TcpStream};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::{
+    target::Target,
+    tls::{Cipher, Tls},
+};
+
 /// Bytes that are read at once.
 pub const SCRATCH: usize = 256 << 10;
 
@@ -17,6 +22,7 @@ pub struct Pipe {
     stream: TcpStream,
     /// What the kernel has not taken yet.
     out: Vec<u8>,
+    cipher: Option<Cipher>,
 }
 
 /// What a read found.
@@ -30,11 +36,12 @@ pub enum Read {
 impl Pipe {
     /// Begins to connect.
     pub fn open(
-        address: SocketAddr,
+        target: &Target,
         source: Option<IpAddr>,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Self> {
+        let address = target.address;
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -48,7 +55,8 @@ impl Pipe {
         }
         let mut stream = TcpStream::from_std(socket.into());
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { stream, out: Vec::new() })
+        let cipher = target.tls.as_ref().map(Tls::begin).transpose()?;
+        Ok(Self { stream, out: Vec::new(), cipher })
     }
 
     /// Whether it is connected by now.
@@ -65,6 +73,9 @@ impl Pipe {
 
     /// Writes what the kernel takes and keeps the rest.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Some(cipher) = &mut self.cipher {
+            return cipher.send(bytes, &mut self.stream);
+        }
         if !self.out.is_empty() {
             self.out.extend_from_slice(bytes);
             return Ok(());
@@ -76,6 +87,9 @@ impl Pipe {
 
     /// Goes on when the kernel takes more.
     pub fn flush(&mut self) -> io::Result<()> {
+        if let Some(cipher) = &mut self.cipher {
+            return cipher.flush(&mut self.stream);
+        }
         if self.out.is_empty() {
             return Ok(());
         }
@@ -109,7 +123,11 @@ impl Pipe {
             front.copy_from_slice(rest);
         }
         let space = scratch.get_mut(kept..).unwrap_or_default();
-        match self.stream.read(space) {
+        let read = match &mut self.cipher {
+            Some(cipher) => cipher.read(space, &mut self.stream),
+            None => self.stream.read(space),
+        };
+        match read {
             Ok(0) => Ok(Read::End),
             Ok(count) => {
                 // Given back: most connections never need one again.

@@ -142,7 +142,7 @@ impl Poster {
             return 0;
         }
         let Some(pipe) = &mut self.pipe else {
-            match Pipe::open(request.target.address, None, room.registry, self.token) {
+            match Pipe::open(&request.target, None, room.registry, self.token) {
                 Ok(pipe) => self.pipe = Some(pipe),
                 Err(problem) => self.give_up(format!("cannot connect: {problem}"), room),
             }

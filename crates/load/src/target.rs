@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
-use crate::Error;
+use crate::{Error, Tls};
 
 /// Connections that one local address carries without trouble: half of its ports.
 const PER_SOURCE: usize = 12_000;
@@ -16,22 +16,23 @@ pub struct Target {
     /// Where Socket.IO is served.
     pub path: String,
     pub namespace: String,
+    /// None: it is spoken to in the clear.
+    pub tls: Option<Tls>,
 }
 
 impl Target {
-    /// Reads `http://HOST[:PORT]` and looks the host up.
-    pub fn parse(url: &str) -> Result<Self, Error> {
+    /// Reads `http://HOST[:PORT]` or `https://…` and looks the host up. Certificates in PEM are trusted beside those of
+    /// the system.
+    pub fn parse(url: &str, authority: Option<&[u8]>) -> Result<Self, Error> {
         let bad = |problem: &str| Error::Url { url: url.to_owned(), problem: problem.to_owned() };
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(bad("it begins with http://, such as http://127.0.0.1:3001"));
         };
-        match scheme {
-            "http" | "ws" => {}
-            "https" | "wss" => {
-                return Err(bad("TLS is not spoken here; measure the server behind its TLS proxy"));
-            }
-            _ => return Err(bad("it begins with http://")),
-        }
+        let secure = match scheme {
+            "http" | "ws" => false,
+            "https" | "wss" => true,
+            _ => return Err(bad("it begins with http:// or https://")),
+        };
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         if !path.is_empty() {
             return Err(bad("leave the path out; --path says where Socket.IO is served"));
@@ -40,16 +41,19 @@ impl Target {
             return Err(bad("it is http://HOST:PORT"));
         }
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let address = if has_port { host.to_owned() } else { format!("{host}:80") };
+        let port = if secure { 443 } else { 80 };
+        let address = if has_port { host.to_owned() } else { format!("{host}:{port}") };
         let mut found = address.to_socket_addrs().map_err(|problem| bad(&problem.to_string()))?;
         let address = found.next().ok_or_else(|| bad("this name has no address"))?;
-        Ok(Self::at(address, host))
+        let tls = secure.then(|| Tls::new(name_of(host), authority)).transpose();
+        let tls = tls.map_err(|problem| bad(&problem))?;
+        Ok(Self { tls, ..Self::at(address, host) })
     }
 
     /// A server whose address is known.
     pub fn at(address: SocketAddr, host: impl Into<String>) -> Self {
         let (path, namespace) = ("/socket.io/".to_owned(), "/".to_owned());
-        Self { host: host.into(), address, path, namespace }
+        Self { host: host.into(), address, path, namespace, tls: None }
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -69,39 +73,67 @@ impl Target {
     }
 }
 
+/// Without port and brackets.
+fn name_of(host: &str) -> &str {
+    if let Some((address, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return address;
+    }
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(url: &str) -> Result<Target, Error> {
+        Target::parse(url, None)
+    }
+
+    #[test]
+    fn an_authority_that_is_none_is_explained() {
+        let problem = Target::parse("https://127.0.0.1:1", Some(b"nonsense")).unwrap_err();
+        assert!(problem.to_string().contains("no certificate"), "{problem}");
+    }
+
+    #[test]
+    fn a_certificate_is_for_the_name_alone() {
+        let names = ["localhost:1", "localhost", "[::1]:1", "[::1]"].map(name_of);
+        assert_eq!(names, ["localhost", "localhost", "::1", "::1"]);
+    }
+
     #[test]
     fn addresses_are_read() {
-        let target = Target::parse("http://127.0.0.1:3001/").unwrap();
+        let target = parse("http://127.0.0.1:3001/").unwrap();
         assert_eq!(target.address, "127.0.0.1:3001".parse().unwrap());
         assert!(target.is_loopback());
-        assert_eq!(Target::parse("http://127.0.0.1").unwrap().address.port(), 80);
-        assert_eq!(Target::parse("ws://[::1]:9").unwrap().address, "[::1]:9".parse().unwrap());
+        assert!(target.tls.is_none());
+        assert_eq!(parse("http://127.0.0.1").unwrap().address.port(), 80);
+        let target = parse("https://127.0.0.1").unwrap();
+        assert_eq!((target.address.port(), target.tls.is_some()), (443, true));
+        assert!(parse("wss://[::1]:9").unwrap().tls.is_some());
+        assert_eq!(parse("ws://[::1]:9").unwrap().address, "[::1]:9".parse().unwrap());
     }
 
     #[test]
     fn what_is_no_address_is_explained() {
         let hints = [
             ("127.0.0.1:3001", "begins with http://"),
-            ("https://example.org", "TLS"),
+            ("ftp://127.0.0.1:3001", "begins with http://"),
             ("http://127.0.0.1:3001/chat", "--path"),
             ("http://", "HOST:PORT"),
             ("http://user@host", "HOST:PORT"),
         ];
         for (url, hint) in hints {
-            let problem = Target::parse(url).unwrap_err().to_string();
+            let problem = parse(url).unwrap_err().to_string();
             assert!(problem.contains(hint) && problem.contains(url), "{problem}");
         }
     }
 
     #[test]
     fn many_connections_on_loopback_come_from_several_addresses() {
-        let target = Target::parse("http://127.0.0.1:1").unwrap();
+        let target = parse("http://127.0.0.1:1").unwrap();
         assert_eq!(target.sources(1_000), Vec::<IpAddr>::new());
         assert_eq!(target.sources(30_000).len(), 3);
-        assert_eq!(Target::parse("http://192.0.2.1:1").unwrap().sources(30_000).len(), 0);
+        assert_eq!(parse("http://192.0.2.1:1").unwrap().sources(30_000).len(), 0);
     }
 }

@@ -217,3 +217,28 @@ async fn check_says_what_is_wrong_with_the_files() {
     let said = Tidings::complained(&dev.args(["serve", "--dev"]).output().await.unwrap());
     assert!(said.contains("plain HTTP"), "{said}");
 }
+
+#[tokio::test]
+async fn the_load_generator_speaks_tls_to_whom_it_trusts() {
+    let files = Files::new();
+    let server = files.server().await;
+    let (dir, path) = fresh();
+    let authority = dir.path().join("authority.pem");
+    fs::write(&authority, files.authority.pem()).unwrap();
+    let bench = async |trusted: Option<&Path>| {
+        let mut command = Tidings::command(&path);
+        command.args(["bench", "unicast", "-n", "5", "--rate", "40", "--duration", "500ms"]);
+        command.args(["--json", "--url", &format!("https://{}", server.address)]);
+        trusted.iter().for_each(|file| {
+            command.arg("--ca").arg(file);
+        });
+        within(command.env("TIDINGS_API_KEY", &server.key).output()).await.unwrap()
+    };
+    let report: serde_json::Value =
+        serde_json::from_str(&Tidings::printed(&bench(Some(&authority)).await)).unwrap();
+    assert_eq!(report["connections"]["connected"], 5, "{report}");
+    let unicast = ["sent", "received", "lost", "doubled"].map(|count| &report["unicast"][count]);
+    assert_eq!(unicast, [&json!(20), &json!(20), &json!(0), &json!(0)], "{report}");
+    let said = Tidings::complained(&bench(None).await);
+    assert!(said.contains("certificate"), "{said}");
+}

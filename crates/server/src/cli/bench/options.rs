@@ -19,9 +19,12 @@ const MAX_CONNECTIONS: usize = 1_000_000;
 #[derive(Args)]
 #[command(next_help_heading = "Clients")]
 pub(super) struct Clients {
-    /// The server; TLS is not spoken
+    /// The server: http://HOST:PORT or https://HOST:PORT
     #[arg(long, default_value = "http://127.0.0.1:3001")]
     pub(super) url: String,
+    /// Trust the certificates in this file (PEM) too, beside those of the system
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Where it serves Socket.IO
     #[arg(long, default_value = "/socket.io/")]
     path: String,
@@ -143,7 +146,11 @@ pub(super) struct Messages {
 
 impl Clients {
     pub(super) fn target(&self) -> anyhow::Result<Target> {
-        let mut target = Target::parse(&self.url)?;
+        let authority = self
+            .ca
+            .as_ref()
+            .map(|path| std::fs::read(path).with_context(|| format!("--ca {}", path.display())));
+        let mut target = Target::parse(&self.url, authority.transpose()?.as_deref())?;
         ensure!(self.path.starts_with('/'), "--path begins with a slash");
         ensure!(self.namespace.starts_with('/'), "--namespace begins with a slash");
         (target.path, target.namespace) = (self.path.clone(), self.namespace.clone());
