@@ -16,10 +16,13 @@ SOAK_CONNECTIONS ?= 10000000
 SOAK_STEPS ?= 1000000
 # How often the server, and PostgreSQL, are killed under load.
 SOAK_CYCLES ?= 100
+# Users of make cluster-demo, with three devices each, and notifications sent to them a second.
+USERS ?= 20
+PER_SECOND ?= 100
 # Notifications among which make bench-store reads pages.
 ROWS ?= 2000000
 
-.PHONY: run test setup fmt lint bench bench-store bench-cluster bench-micro soak fuzz vendor help
+.PHONY: run test setup fmt lint bench bench-store bench-cluster bench-micro cluster-demo soak fuzz vendor help
 
 run: ## Build an optimized server and start it with the playground, data in ./tidings-data
 	cargo build --release -p tidings-server --bin tidings
@@ -53,6 +56,11 @@ bench-cluster: ## Print what two nodes on one Redis do, beside two Socket.IO ser
 
 bench-micro: ## Time each hot piece of code alone; NAME=websocket picks some
 	cargo bench --workspace --bench '*' -- $(NAME)
+
+cluster-demo: ## Kill parts of three nodes, Redis with Sentinels, PostgreSQL and nginx under load, and print what each device was told (USERS=20, PER_SECOND=100)
+	scripts/setup
+	cargo build -p tidings-server --bin tidings
+	USERS=$(USERS) PER_SECOND=$(PER_SECOND) node deploy/demo/run.mjs
 
 soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores and SOAK_CYCLES (100) kills of server and database
 	scripts/setup

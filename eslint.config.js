@@ -17,7 +17,7 @@ export default [
   },
   { files: ["web/playground/**"], languageOptions: { globals: globals.browser } },
   {
-    files: ["e2e/**", "web/test/**", "scripts/**", "bench/**", "*.js"],
+    files: ["e2e/**", "deploy/**", "web/test/**", "scripts/**", "bench/**", "*.js"],
     languageOptions: { globals: globals.node },
   },
   // These hand functions to a page, which runs them there.

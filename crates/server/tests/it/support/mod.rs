@@ -3,6 +3,7 @@
 
 mod answering;
 mod api;
+mod balancer;
 mod bus;
 mod client;
 mod cluster;
@@ -12,6 +13,7 @@ mod log;
 mod nodes;
 mod outage;
 mod plain;
+mod polling;
 mod process;
 pub mod schema;
 mod server;
@@ -23,6 +25,7 @@ use std::{future::Future, time::Duration};
 
 pub use answering::{Answering, Asked, Says};
 pub use api::{Answer, Api};
+pub use balancer::{Balancer, Kind};
 pub use bus::LossyBus;
 pub use client::{Client, Packet};
 pub use cluster::{SOON, TestCluster};
@@ -31,6 +34,7 @@ pub use log::logged;
 pub use nodes::{Nodes, told};
 pub use outage::{Outage, find_out, impatient};
 pub use plain::Plain;
+pub use polling::Polling;
 pub use process::{Tidings, fresh};
 pub use server::TestServer;
 pub use stream::{Sent, Stream};
