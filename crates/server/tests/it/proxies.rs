@@ -27,6 +27,9 @@ impl Behind {
         let prefix = format!("test-{:08x}", rand::random::<u32>());
         let configure = |config: &mut Config| {
             config.database_url = Some(database.url().into());
+            // Many tests share a server.
+            config.database.readers = 3;
+            config.database.lanes = 1;
             config.redis_url = Some(Redis::shared().url().into());
             config.redis.prefix.clone_from(&prefix);
             config.http.trusted_proxies = vec![Balancer::own_address()];

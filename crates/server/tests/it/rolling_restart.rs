@@ -44,6 +44,9 @@ impl Node {
         let environment = vec![
             ("TIDINGS_NODE_ID", name.to_owned()),
             ("TIDINGS_DATABASE_URL", database.url()),
+            // Many tests share a server.
+            ("TIDINGS_DATABASE__READERS", "3".to_owned()),
+            ("TIDINGS_DATABASE__LANES", "1".to_owned()),
             ("TIDINGS_REDIS_URL", Redis::shared().url()),
             ("TIDINGS_REDIS__PREFIX", prefix.to_owned()),
             ("TIDINGS_HTTP__TRUSTED_PROXIES", Balancer::own_address()),
