@@ -71,6 +71,31 @@ async fn a_good_configuration_is_said_to_be_good() {
 }
 
 #[tokio::test]
+async fn retention_is_written_in_days_and_replicas_are_shown_without_passwords() {
+    let (dir, path) = fresh();
+    let text = r#"
+        [retention]
+        notifications = "30d"
+        [types.invoice]
+        retention = "520w"
+        [database]
+        replicas = ["postgres://t:s3cret@standby1/news", "postgres://t:s3cret@standby2/news"]
+    "#;
+    fs::write(dir.path().join("tidings.toml"), text).unwrap();
+    let check = Tidings::run(&path, &["config", "check"]).await;
+    assert_eq!(Tidings::printed(&check), "The configuration is valid.");
+    let shown = Tidings::printed(&Tidings::run(&path, &["config", "show"]).await);
+    for part in ["notifications = \"720h\"", "retention = \"87360h\"", "t@standby2:5432/news"] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    assert!(!shown.contains("s3cret"), "{shown}");
+    // What is shown can be read again.
+    fs::write(dir.path().join("tidings.toml"), &shown).unwrap();
+    let check = Tidings::run(&path, &["config", "check"]).await;
+    assert_eq!(Tidings::printed(&check), "The configuration is valid.");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named_all_at_once() {
     let (dir, path) = fresh();
     let text = r#"
@@ -88,6 +113,10 @@ async fn what_is_wrong_is_named_all_at_once() {
         path = "socket.io"
         [limits]
         saturation = 1.5
+        [database]
+        replicas = ["sqlite:x"]
+        [types.fire]
+        retention = "1s"
     "#;
     fs::write(dir.path().join("tidings.toml"), text).unwrap();
     for args in [&["config", "check"][..], &["serve", "--port", "0"]] {
@@ -104,6 +133,8 @@ async fn what_is_wrong_is_named_all_at_once() {
             "auth.keys: algorithm \"none\" is not one of",
             "gateway.path",
             "limits.saturation",
+            "database.replicas: must be postgres://",
+            "types.fire.retention: must be between 1m and 100 years",
         ] {
             assert!(complaint.contains(part), "{part}: {complaint}");
         }
