@@ -265,13 +265,13 @@ describe("a server with the adapter", { timeout: 60_000 }, () => {
 
     const answers = await backend.io
       .to(room)
-      .timeout(20_000)
+      .timeout(10_000)
       .emitWithAck("question", 1, Buffer.from([7, 8]));
     assert.equal(answers.length, 2);
     assert.ok(answers.includes("theirs"));
     const { arg, bytes, more } = answers.find((answer) => answer !== "theirs");
     assert.deepEqual([arg, [...bytes], [...more]], [1, [7, 8], [9]]);
-    assert.deepEqual(await backend.io.to(newRoom()).timeout(20_000).emitWithAck("question"), []);
+    assert.deepEqual(await backend.io.to(newRoom()).timeout(10_000).emitWithAck("question"), []);
     const alone = backend.io.to(silent.socket.id).timeout(200).emitWithAck("unheard");
     await assert.rejects(alone, /timed out/, "a client that does not answer is waited for");
 
@@ -294,7 +294,7 @@ describe("a server with the adapter", { timeout: 60_000 }, () => {
     chat.emit("from:chat", 1);
     assert.deepEqual(await chat.fetchSockets(), []);
     assert.deepEqual(await chat.serverSideEmitWithAck("told"), []);
-    assert.deepEqual(await chat.timeout(20_000).emitWithAck("question"), []);
+    assert.deepEqual(await chat.timeout(10_000).emitWithAck("question"), []);
     (await emitter(t, redis)).of("/chat").emit("from:chat", 2);
     backend.io.emit("end");
     await ours.next("end");

@@ -24,6 +24,7 @@ mod gateway;
 pub mod guard;
 mod guarded_store;
 pub mod inbox;
+pub mod ingest;
 pub mod interop;
 pub mod lifecycle;
 pub mod limiter;

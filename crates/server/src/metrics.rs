@@ -16,7 +16,9 @@ use prometheus_client::{
 };
 use tidings_gateway::DisconnectReason;
 
-use crate::{bus::BusMetrics, interop::InteropMetrics, spool::metrics::SpoolMetrics};
+use crate::{
+    bus::BusMetrics, ingest::IngestMetrics, interop::InteropMetrics, spool::metrics::SpoolMetrics,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventType {
@@ -120,6 +122,7 @@ pub struct Metrics {
     pub spool: SpoolMetrics,
     pub bus: BusMetrics,
     pub interop: InteropMetrics,
+    pub ingest: IngestMetrics,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Histogram,
 }
@@ -156,6 +159,7 @@ impl Metrics {
             spool: SpoolMetrics::default(),
             bus: BusMetrics::default(),
             interop: InteropMetrics::default(),
+            ingest: IngestMetrics::default(),
             requests: Family::default(),
             request_seconds: Histogram::new(BUCKETS),
         };
@@ -206,6 +210,7 @@ impl Metrics {
         self.spool.register(r);
         self.bus.register(r);
         self.interop.register(r);
+        self.ingest.register(r);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());

@@ -31,6 +31,7 @@ use crate::{
     guard::Door,
     guarded_store::GuardedStore,
     inbox::{InboxHub, events, publisher_channel},
+    ingest::Ingest,
     interop::Interop,
     lifecycle::{Lifecycle, Phase},
     limiter::Limiters,
@@ -134,6 +135,7 @@ impl Server {
         }
         state.rooms.attach(gateway.clone());
         workers::join_socketio(&mut background, &state);
+        workers::take_ingest(&mut background, &state);
         let mut router = api::router(&state);
         let mut api_key = None;
         if state.config.dev {
@@ -299,12 +301,15 @@ fn state(
         revocations: Arc::clone(&revocations),
         application: application.clone(),
     };
-    let Redises { own: redis, socketio } = redis;
+    let Redises { own: redis, socketio, ingest } = redis;
     let bus = bus::join(given, redis.as_ref(), node, Arc::new(sink), &metrics);
     let certificate = Certificate::load(&config.tls, Arc::clone(&metrics))?;
     let spool = Spool::of(&config)?;
     let breakers = Arc::new(Breakers::new(&config.breaker));
     let store = Arc::new(GuardedStore::new(store, Arc::clone(&breakers)));
+    let ingest = ingest
+        .map(|redis| Ingest::new(&config, redis, &node_id, Arc::clone(&metrics)))
+        .transpose()?;
     let shared = Shared {
         connections: ConnectionHistory::new(
             &node_id,
@@ -323,6 +328,7 @@ fn state(
         departures,
         hub,
         rooms,
+        ingest,
         interop: socketio.map(|redis| Interop::new(&config.socketio, redis, Arc::clone(&metrics))),
         presence,
         cluster,

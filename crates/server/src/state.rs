@@ -22,6 +22,7 @@ use crate::{
     config::Config,
     connections::{Archive, ConnectionHistory},
     inbox::InboxHub,
+    ingest::Ingest,
     interop::Interop,
     lifecycle::Lifecycle,
     limiter::Limiters,
@@ -54,6 +55,8 @@ pub struct Shared {
     pub departures: Arc<Departures>,
     pub hub: Arc<InboxHub>,
     pub rooms: Arc<RoomHub>,
+    /// What applications leave in Redis, if it is taken from there.
+    pub ingest: Option<Arc<Ingest>>,
     /// Socket.IO servers of others, if this is one among them.
     pub interop: Option<Arc<Interop>>,
     pub presence: Arc<PresenceHub>,

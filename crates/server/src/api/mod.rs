@@ -35,6 +35,7 @@ pub use in_flight::InFlight;
 pub(crate) use notifications::send::read as read_notification;
 pub use openapi::document;
 pub use problem::Problem;
+pub(crate) use rooms::events::read as read_room_event;
 
 use crate::{guard::Door, state::AppState};
 

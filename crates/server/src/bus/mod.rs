@@ -22,7 +22,7 @@ pub use metrics::BusMetrics;
 pub use sink::{Missed, NodeSink};
 
 use crate::{
-    config::{Config, RedisUrl, SocketIo},
+    config::{Config, Ingest, RedisUrl, SocketIo},
     metrics::Metrics,
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Redises {
     pub(crate) own: Option<Redis>,
     /// That of Socket.IO servers, if this is one of them.
     pub(crate) socketio: Option<Redis>,
+    /// That of applications which leave notifications there.
+    pub(crate) ingest: Option<Redis>,
 }
 
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Redises> {
@@ -49,7 +51,14 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Redises> {
         }
         SocketIo { redis_url: None, .. } => own.clone(),
     };
-    Ok(Redises { own, socketio })
+    let ingest = match &config.ingest {
+        Ingest { enabled: false, .. } => None,
+        Ingest { redis_url: Some(url), .. } => {
+            Some(connect_to(config, url, "ingest.redis_url").await?)
+        }
+        Ingest { redis_url: None, .. } => own.clone(),
+    };
+    Ok(Redises { own, socketio, ingest })
 }
 
 async fn connect_to(

@@ -30,6 +30,7 @@ pub fn check(config: &Config) -> Vec<String> {
     super::authorization::check(config, &mut need);
     super::presence::check(config, &mut need);
     super::socketio::check(config, &mut need);
+    super::ingest::check(config, &mut need);
     super::connections::check(config, &mut need);
     super::cluster::check(config, &mut need);
     super::tls::check(config, &mut need);

@@ -9,6 +9,7 @@ mod cluster;
 mod connections;
 mod database;
 mod environment;
+mod ingest;
 mod introspection;
 mod load;
 mod log;
@@ -33,6 +34,7 @@ pub use check::{check, warnings};
 pub use cluster::Cluster;
 pub use connections::Connections;
 pub use database::{Database, DatabaseUrl, Place};
+pub use ingest::Ingest;
 pub use introspection::Introspection;
 pub use load::{ConfigError, Flags, load};
 pub use log::{Log, LogFormat};
@@ -83,6 +85,7 @@ pub struct Config {
     pub lifecycle: Lifecycle,
     pub presence: Presence,
     pub socketio: SocketIo,
+    pub ingest: Ingest,
     pub connections: Connections,
     pub cluster: Cluster,
     pub log: Log,
@@ -120,6 +123,7 @@ impl Default for Config {
             lifecycle: Lifecycle::default(),
             presence: Presence::default(),
             socketio: SocketIo::default(),
+            ingest: Ingest::default(),
             connections: Connections::default(),
             cluster: Cluster::default(),
             log: Log::default(),

@@ -13,6 +13,7 @@ mod departures;
 mod erasures;
 mod expiry;
 mod gaps;
+mod ingest;
 mod interop;
 mod outbox;
 mod presence;
@@ -39,6 +40,7 @@ pub(crate) use api_keys::tick as know_api_keys;
 pub use cluster::settle as settle_cluster;
 pub(crate) use connections::close_previous as close_previous_connections;
 pub use connections::heartbeat;
+pub(crate) use ingest::start as take_ingest;
 pub(crate) use interop::start as join_socketio;
 pub use spool::tick as replay_spool;
 

@@ -43,6 +43,8 @@ mod hostile;
 mod hostile_socket;
 mod idempotency;
 mod inbox;
+mod ingest;
+mod interop;
 mod introspection;
 mod jwks;
 mod lifecycle;

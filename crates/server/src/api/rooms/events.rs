@@ -15,7 +15,7 @@ use super::members::user_id;
 use crate::{
     api::{
         caller::Server,
-        extract::{Json, Path},
+        extract::{Json, Path, parse},
         problem::Problem,
     },
     rooms::{TypeError, publish},
@@ -97,6 +97,12 @@ pub(in crate::api) async fn emit(
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUS_UNAVAILABLE", detail).with_retry_after(1)
     })?;
     Ok((StatusCode::ACCEPTED, AxumJson(Emitted { room, r#type })))
+}
+
+/// Makes an event of a room of what was written, wherever that was.
+pub(crate) fn read(state: &AppState, room: &str, body: &[u8]) -> Result<RoomEvent, Problem> {
+    let (room, _) = super::room(state, room, "/room")?;
+    check(state, room, parse(body, "")?)
 }
 
 fn check(state: &AppState, room: RoomName, body: NewEvent) -> Result<RoomEvent, Problem> {
