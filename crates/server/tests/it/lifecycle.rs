@@ -34,7 +34,9 @@ async fn a_server_that_is_told_to_stop_says_so_and_sends_everybody_away() {
     // First it says that it is not ready, and serves on.
     eventually(|| ready(503)).await;
     let answer = api.get("/health/ready").await;
-    let body = json!({ "status": "not ready", "draining": true, "store": "up" });
+    let body = json!({
+        "status": "not ready", "draining": true, "store": "up", "redis": { "status": "not configured" }
+    });
     assert_eq!(answer.json(503), body);
     let mut late = connect(&server, "late").await;
     // Then it tells its clients, closes them, and refuses new ones.
