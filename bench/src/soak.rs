@@ -16,6 +16,8 @@ const STANDING: usize = 1_000;
 /// The part of the run that comes first: until then memory may grow, as every user is seen for the first time.
 const WARM_UP: f64 = 0.25;
 const LINES: u32 = 40;
+/// Connections before the first look: as many as fill the 16 MB of pages that the store's writer keeps.
+const WARMING: f64 = 100_000.0;
 /// What memory may grow by after the warm-up, and what may be left after all have gone: allocators and caches are not
 /// exact.
 const SLACK: f64 = 0.10;
@@ -47,11 +49,11 @@ fn run(server: &Server, connections: u64, minutes: f64) -> anyhow::Result<Vec<Lo
         "{connections} connections in {minutes} minutes, {rate:.0} a second, by {MOST} users; {STANDING} others stay"
     );
     println!("minute   connections   MB of memory   open files");
-    // Everybody comes and goes once: that fills the caches, which have bounds of their own (the store's pages, users
-    // whose inboxes are known). What is looked for is what grows beside them.
+    // Everybody comes and goes a few times: that fills the caches, which have bounds of their own (the store's pages,
+    // users whose inboxes are known). What is looked for is what grows beside them.
     let mut standing = Crowd::named(server, false, "standing-{n}")?;
     standing.grow(STANDING)?;
-    standing.pass(rate, MOST as f64 / rate)?;
+    standing.pass(rate, WARMING / rate)?;
     standing.leave();
     standing.engine.idle(SETTLE)?;
     let mut looks = vec![look(server, 0.0, 0)?];
