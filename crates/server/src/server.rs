@@ -48,6 +48,8 @@ use crate::{
 
 /// Longest that background work may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// Between two looks at whether they are done.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A server that is ready to run.
 pub struct Server {
@@ -239,6 +241,16 @@ async fn drain(state: &AppState, gateway: &Gateway) {
         let _ = session.socket.emit(&events::shutdown(delay));
     }
     gateway.close_all(config.drain).await;
+    // The ends of the connections are handled on their own time. What is written last, for the next run and the other
+    // nodes, is to know of all of them.
+    let handled = async {
+        while !state.hub.is_empty() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, handled).await.is_err() {
+        tracing::warn!("the ends of some connections were not handled in time");
+    }
 }
 
 /// The secret that tokens are signed with. A directory that `--dev` made keeps its own and is

@@ -180,6 +180,12 @@ impl InboxHub {
         self.report(user);
     }
 
+    /// Whether nobody is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        let is_empty = |entry: &Entry| entry.sessions.is_empty();
+        self.shards.iter().all(|shard| shard.lock().values().all(is_empty))
+    }
+
     /// Every session for which `wanted` holds.
     pub fn sessions_where(&self, wanted: impl Fn(&InboxSession) -> bool) -> Vec<Arc<InboxSession>> {
         let mut found = Vec::new();
