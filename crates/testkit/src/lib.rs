@@ -10,6 +10,7 @@
 mod authority;
 pub mod bus;
 mod clock;
+mod keeper;
 mod message;
 pub mod postgres;
 pub mod program;

@@ -10,7 +10,6 @@ mod database;
 mod process;
 
 use std::{
-    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -22,6 +21,8 @@ use std::{
 pub use database::Database;
 use process::Process;
 use tokio::sync::OnceCell;
+
+use crate::program::free_port;
 
 /// The role that tests connect as: owner of its databases, and nothing more.
 const ROLE: &str = "tidings";
@@ -205,10 +206,6 @@ impl Postgres {
             WHERE datname = current_database() AND pid <> pg_backend_pid()";
         self.execute(database, sql);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
 #[cfg(test)]
