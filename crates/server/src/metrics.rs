@@ -1,6 +1,8 @@
 //! Metrics in the Prometheus text format. Names and labels are documented in
 //! `docs/operations.md`; times are in seconds.
 
+pub(crate) mod labels;
+
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicI64, AtomicU64},
@@ -15,6 +17,8 @@ use prometheus_client::{
     registry::Registry,
 };
 use tidings_gateway::DisconnectReason;
+
+use labels::{ByReason, ByResult};
 
 use crate::{
     bus::BusMetrics, ingest::IngestMetrics, interop::InteropMetrics, spool::metrics::SpoolMetrics,
@@ -36,18 +40,8 @@ struct Channel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reason {
-    reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Status {
     status: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    result: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,19 +90,19 @@ pub struct Metrics {
     registry: RwLock<Registry>,
     active: Gauge<i64, AtomicI64>,
     opened: Counter<u64, AtomicU64>,
-    closed: Family<Reason, Counter>,
+    closed: Family<ByReason, Counter>,
     refused: Family<Status, Counter>,
     sent: Family<EventType, Counter>,
     /// Those of `sent` by the names of events that have a label.
     events: RwLock<HashMap<String, Counter>>,
     received: Family<EventType, Counter>,
     buffers_full: Counter,
-    dismissed: Family<Reason, Counter>,
-    commands_refused: Family<Reason, Counter>,
+    dismissed: Family<ByReason, Counter>,
+    commands_refused: Family<ByReason, Counter>,
     half_open_cut: Counter,
     audit_dropped: Counter,
     connection_notes_dropped: Counter,
-    outbox: Family<Outcome, Counter>,
+    outbox: Family<ByResult, Counter>,
     created: Family<Kind, Counter>,
     delivered: Family<Channel, Counter>,
     latency: Histogram,
@@ -117,8 +111,8 @@ pub struct Metrics {
     typing: Gauge,
     /// Empty without TLS.
     certificate_expiry: Family<[(&'static str, &'static str); 0], Gauge>,
-    certificate_reloads: Family<Outcome, Counter>,
-    tls_refused: Family<Reason, Counter>,
+    certificate_reloads: Family<ByResult, Counter>,
+    tls_refused: Family<ByReason, Counter>,
     pub spool: SpoolMetrics,
     pub bus: BusMetrics,
     pub interop: InteropMetrics,
@@ -265,11 +259,11 @@ impl Metrics {
     }
 
     pub fn dismissed(&self, reason: &'static str) {
-        self.dismissed.get_or_create(&Reason { reason }).inc();
+        self.dismissed.get_or_create(&ByReason { reason }).inc();
     }
 
     pub fn command_refused(&self, reason: &'static str) {
-        self.commands_refused.get_or_create(&Reason { reason }).inc();
+        self.commands_refused.get_or_create(&ByReason { reason }).inc();
     }
 
     pub fn audit_dropped(&self, entries: u64) {
@@ -282,7 +276,7 @@ impl Metrics {
 
     pub fn outbox_taken(&self, accepted: u64, dead: u64) {
         for (result, count) in [("accepted", accepted), ("dead", dead)] {
-            self.outbox.get_or_create(&Outcome { result }).inc_by(count);
+            self.outbox.get_or_create(&ByResult { result }).inc_by(count);
         }
     }
 
@@ -302,7 +296,7 @@ impl Metrics {
 
     pub fn certificate_reloaded(&self, fine: bool) {
         let result = if fine { "ok" } else { "failed" };
-        self.certificate_reloads.get_or_create(&Outcome { result }).inc();
+        self.certificate_reloads.get_or_create(&ByResult { result }).inc();
     }
 
     pub fn presence_sent(&self, count: usize) {
@@ -349,7 +343,7 @@ fn known_method(method: &str) -> &'static str {
 /// What the gateway counts.
 impl tidings_gateway::Metrics for Metrics {
     fn disconnected(&self, _transport: &str, reason: DisconnectReason) {
-        self.closed.get_or_create(&Reason { reason: reason.as_str() }).inc();
+        self.closed.get_or_create(&ByReason { reason: reason.as_str() }).inc();
     }
 
     fn refused(&self, status: u16) {
@@ -357,7 +351,7 @@ impl tidings_gateway::Metrics for Metrics {
     }
 
     fn tls_refused(&self, reason: &'static str) {
-        self.tls_refused.get_or_create(&Reason { reason }).inc();
+        self.tls_refused.get_or_create(&ByReason { reason }).inc();
     }
 
     fn half_open_cut(&self) {

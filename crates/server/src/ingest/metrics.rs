@@ -1,15 +1,11 @@
 //! What is counted about notifications that come by Redis.
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
+use crate::metrics::labels::ByResult;
 
 /// What became of a message on a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +59,8 @@ impl Became {
 
 #[derive(Default)]
 pub struct IngestMetrics {
-    messages: Family<ResultLabel, Counter>,
-    entries: Family<ResultLabel, Counter>,
+    messages: Family<ByResult, Counter>,
+    entries: Family<ByResult, Counter>,
     connected: Gauge,
 }
 
@@ -79,11 +75,11 @@ impl IngestMetrics {
     }
 
     pub(crate) fn message(&self, message: Message) {
-        self.messages.get_or_create(&ResultLabel { result: message.as_str() }).inc();
+        self.messages.get_or_create(&ByResult { result: message.as_str() }).inc();
     }
 
     pub(crate) fn entry(&self, became: Became) {
-        self.entries.get_or_create(&ResultLabel { result: became.as_str() }).inc();
+        self.entries.get_or_create(&ByResult { result: became.as_str() }).inc();
     }
 
     pub(super) fn connected(&self, is: bool) {

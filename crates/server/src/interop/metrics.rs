@@ -1,15 +1,11 @@
 //! What is counted about Socket.IO servers on the same Redis.
 
 use prometheus_client::{
-    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
+use crate::metrics::labels::ByResult;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +50,8 @@ impl Outcome {
 
 #[derive(Default)]
 pub struct InteropMetrics {
-    heard: Family<ResultLabel, Counter>,
-    published: Family<ResultLabel, Counter>,
+    heard: Family<ByResult, Counter>,
+    published: Family<ByResult, Counter>,
     connected: Gauge,
 }
 
@@ -70,16 +66,16 @@ impl InteropMetrics {
     }
 
     pub(super) fn heard(&self, outcome: Outcome) {
-        self.heard.get_or_create(&ResultLabel { result: outcome.as_str() }).inc();
+        self.heard.get_or_create(&ByResult { result: outcome.as_str() }).inc();
     }
 
     pub(super) fn sent(&self, count: usize) {
-        self.published.get_or_create(&ResultLabel { result: "sent" }).inc_by(count as u64);
+        self.published.get_or_create(&ByResult { result: "sent" }).inc_by(count as u64);
     }
 
     pub(super) fn lost(&self, count: usize) {
         if count > 0 {
-            self.published.get_or_create(&ResultLabel { result: "lost" }).inc_by(count as u64);
+            self.published.get_or_create(&ByResult { result: "lost" }).inc_by(count as u64);
         }
     }
 

@@ -10,11 +10,7 @@ use prometheus_client::{
 use tidings_core::time::Timestamp;
 
 use super::{Level, Reason, SpoolError};
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReasonLabel {
-    reason: &'static str,
-}
+use crate::metrics::labels::ByReason;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
@@ -33,9 +29,9 @@ pub struct SpoolMetrics {
     oldest: Gauge<f64, AtomicU64>,
     spooled: Counter,
     shown: Counter,
-    refused: Family<ReasonLabel, Counter>,
+    refused: Family<ByReason, Counter>,
     replayed: Family<Outcome, Counter>,
-    dead: Family<ReasonLabel, Counter>,
+    dead: Family<ByReason, Counter>,
     breaker: Family<Operation, Gauge>,
 }
 
@@ -78,7 +74,7 @@ impl SpoolMetrics {
             SpoolError::Full => "full",
             SpoolError::Failed(_) => "disk",
         };
-        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+        self.refused.get_or_create(&ByReason { reason }).inc();
     }
 
     /// `won`: what was accepted is in the inboxes, or on its way there.
@@ -88,7 +84,7 @@ impl SpoolMetrics {
     }
 
     pub fn buried(&self, reason: Reason) {
-        self.dead.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc();
+        self.dead.get_or_create(&ByReason { reason: reason.as_str() }).inc();
     }
 
     pub fn breaker(&self, operation: &'static str, open: bool) {
