@@ -1,7 +1,7 @@
 //! The bus alone: whether many subscriptions of a node make it slower.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ use crate::gateway::{Grid, Measured};
 
 const RATE: u64 = 2_000;
 const MESSAGES: u64 = 6_000;
+/// Longest that the last may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// When each change came.
 struct Times {
@@ -27,10 +29,15 @@ struct Times {
     came: Mutex<Vec<(u64, Duration)>>,
 }
 
+impl Times {
+    fn came(&self) -> MutexGuard<'_, Vec<(u64, Duration)>> {
+        self.came.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl BusSink for Times {
     fn receive(&self, change: Arc<InboxChange>) {
-        let mut came = self.came.lock().unwrap_or_else(PoisonError::into_inner);
-        came.push((change.rev.0, self.begun.elapsed()));
+        self.came().push((change.rev.0, self.begun.elapsed()));
     }
 
     fn receive_room(&self, _: Arc<RoomSignal>) {}
@@ -94,8 +101,14 @@ async fn with(count: usize) -> anyhow::Result<[f64; 4]> {
         let change = InboxChange { user, rev: Rev(n), unread: 0, at: Timestamp::EPOCH, kind };
         speaks.publish(&[Arc::new(change)]).await?;
     }
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let came = std::mem::take(&mut *times.came.lock().unwrap_or_else(PoisonError::into_inner));
+    let all = async {
+        while times.came().len() < due.len() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // What did not come by then is counted as lost.
+    let _ = tokio::time::timeout(PATIENCE, all).await;
+    let came = std::mem::take(&mut *times.came());
     let mut latencies: Vec<f64> = came
         .iter()
         .filter_map(|(rev, at)| {
