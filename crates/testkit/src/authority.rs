@@ -1,6 +1,6 @@
 //! A certificate authority for tests of TLS.
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// Signs certificates for `localhost` and 127.0.0.1. Nobody trusts it who was not given [`Authority::pem`].
 pub struct Authority {
@@ -20,6 +20,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // A name of its own: what has the name of its authority seems to have signed itself.
+        let name = format!("authority {:08x}", rand::random::<u32>());
+        params.distinguished_name.push(DnType::CommonName, name);
         let pem = params.self_signed(&key).expect("a certificate").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }

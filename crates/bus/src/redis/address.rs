@@ -7,6 +7,8 @@ use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
 };
 
+use super::certificates::Certificates;
+
 const DEFAULT_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
 
@@ -46,6 +48,7 @@ struct Credentials {
 pub struct Address {
     pub deployment: Deployment,
     tls: bool,
+    certificates: Certificates,
     database: i64,
     credentials: Credentials,
     /// Sentinels may want others.
@@ -89,6 +92,7 @@ impl FromStr for Address {
     /// `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/…]`; behind the hosts
     /// the number of a database, and before it, for Sentinel, the name of the master. Sentinels
     /// that want a password of their own have it in `?sentinel_password=` (and `sentinel_username`).
+    /// With TLS, `?ca=FILE` is whom to trust, and `cert=FILE&key=FILE` what is shown of us.
     fn from_str(url: &str) -> Result<Self, BadAddress> {
         let (scheme, rest) = url.split_once("://").ok_or_else(|| {
             bad("must begin with redis://, redis+sentinel:// or redis+cluster:// (rediss… for TLS)")
@@ -104,13 +108,10 @@ impl FromStr for Address {
         let (hosts, path) = hosts.split_once('/').unwrap_or((hosts, ""));
         let (user, password) = before.split_once(':').unwrap_or((before, ""));
         let credentials = Credentials { username: decoded(user)?, password: decoded(password)? };
-        let mut sentinel_credentials = Credentials::default();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("sentinel_password", text)) => sentinel_credentials.password = decoded(text)?,
-                Some(("sentinel_username", text)) => sentinel_credentials.username = decoded(text)?,
-                _ => return Err(bad("knows only ?sentinel_username= and ?sentinel_password=")),
-            }
+        let options = Options::read(query)?;
+        let certificates = options.certificates()?;
+        if !(tls || certificates.is_empty()) {
+            return Err(bad("names certificates: it must begin with rediss"));
         }
         let (deployment, path) = match shape {
             "" => (Deployment::Standalone(one(servers(hosts, DEFAULT_PORT)?)?), path),
@@ -134,7 +135,48 @@ impl FromStr for Address {
         if database != 0 && matches!(deployment, Deployment::Cluster { .. }) {
             return Err(bad("names a database, and a Cluster has only one"));
         }
-        Ok(Self { deployment, tls, database, credentials, sentinel_credentials })
+        let sentinel_credentials = options.sentinel;
+        Ok(Self { deployment, tls, certificates, database, credentials, sentinel_credentials })
+    }
+}
+
+/// What stands behind the question mark.
+#[derive(Default)]
+struct Options {
+    sentinel: Credentials,
+    authorities: Option<String>,
+    certificate: Option<String>,
+    key: Option<String>,
+}
+
+impl Options {
+    fn read(query: &str) -> Result<Self, BadAddress> {
+        let mut options = Self::default();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, text) = pair.split_once('=').unwrap_or((pair, ""));
+            let option = match name {
+                "sentinel_password" => &mut options.sentinel.password,
+                "sentinel_username" => &mut options.sentinel.username,
+                "ca" => &mut options.authorities,
+                "cert" => &mut options.certificate,
+                "key" => &mut options.key,
+                _ => {
+                    let known = "sentinel_username, sentinel_password, ca, cert and key";
+                    return Err(bad(&format!("has an option that is none of {known}")));
+                }
+            };
+            *option = decoded(text)?;
+        }
+        Ok(options)
+    }
+
+    fn certificates(&self) -> Result<Certificates, BadAddress> {
+        let own = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some((certificate.into(), key.into())),
+            (None, None) => None,
+            _ => return Err(bad("has one of cert and key; they belong together")),
+        };
+        Ok(Certificates { authorities: self.authorities.as_ref().map(Into::into), own })
     }
 }
 
@@ -178,6 +220,11 @@ fn decoded(text: &str) -> Result<Option<String>, BadAddress> {
 impl Address {
     pub fn is_cluster(&self) -> bool {
         matches!(self.deployment, Deployment::Cluster { .. })
+    }
+
+    /// Read anew, if some are named.
+    pub(super) fn certificates(&self) -> redis::RedisResult<Option<redis::TlsCertificates>> {
+        (!self.certificates.is_empty()).then(|| self.certificates.read()).transpose()
     }
 
     /// How to connect to one of the servers.
@@ -240,6 +287,9 @@ mod tests {
             assert!(!format!("{address:?}").contains("secret"));
         }
         assert_eq!(parsed("redis://:p%40ss@x").credentials.password.as_deref(), Some("p@ss"));
+        let with_files = parsed("rediss://a?ca=%2Fca.pem&cert=/c.pem&key=/k.pem").certificates;
+        assert_eq!(with_files.authorities.as_deref(), Some("/ca.pem".as_ref()));
+        assert_eq!(with_files.own, Some(("/c.pem".into(), "/k.pem".into())));
     }
 
     #[test]
@@ -255,6 +305,8 @@ mod tests {
             "redis+cluster://a/1",
             "redis+ring://a",
             "redis://a?x=1",
+            "redis://a?ca=/ca.pem",
+            "rediss://a?cert=/c.pem",
         ];
         for url in bad {
             assert!(url.parse::<Address>().is_err(), "{url}");

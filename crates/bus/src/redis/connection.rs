@@ -24,7 +24,7 @@ pub(super) async fn open(
     info: ConnectionInfo,
     settings: &Settings,
 ) -> RedisResult<MultiplexedConnection> {
-    open_with(info, config(settings)).await
+    open_with(info, settings, config(settings)).await
 }
 
 /// A connection that tells what it hears.
@@ -33,14 +33,19 @@ pub(super) async fn open_to_listen(
     settings: &Settings,
     ear: impl AsyncPushSender,
 ) -> RedisResult<MultiplexedConnection> {
-    open_with(info, config(settings).set_push_sender(ear)).await
+    open_with(info, settings, config(settings).set_push_sender(ear)).await
 }
 
 async fn open_with(
     info: ConnectionInfo,
+    settings: &Settings,
     config: AsyncConnectionConfig,
 ) -> RedisResult<MultiplexedConnection> {
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+    let client = match settings.address.certificates()? {
+        Some(certificates) => Client::build_with_tls(info, certificates)?,
+        None => Client::open(info)?,
+    };
+    client.get_multiplexed_async_connection_with_config(&config).await
 }
 
 fn config(settings: &Settings) -> AsyncConnectionConfig {
@@ -164,10 +169,12 @@ async fn open_cluster(settings: &Settings) -> RedisResult<ClusterConnection> {
     };
     let seeds: RedisResult<Vec<ConnectionInfo>> =
         seeds.iter().map(|seed| settings.address.of_server(seed)).collect();
-    let client = ClusterClient::builder(seeds?)
+    let mut builder = ClusterClient::builder(seeds?)
         .connection_timeout(settings.connect_timeout)
         .response_timeout(settings.response_timeout)
-        .retries(3)
-        .build()?;
-    client.get_async_connection().await
+        .retries(3);
+    if let Some(certificates) = settings.address.certificates()? {
+        builder = builder.certs(certificates);
+    }
+    builder.build()?.get_async_connection().await
 }

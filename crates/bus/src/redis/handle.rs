@@ -8,6 +8,7 @@ use tidings_core::ports::BusError;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    certificates,
     channel::Names,
     connection::{Commands, Connection},
     settings::{Backoff, Settings},
@@ -19,6 +20,10 @@ use super::{
 pub enum RefusedByRedis {
     #[error("{address} refuses: {problem}; check user name and password")]
     Credentials { address: String, problem: String },
+    #[error(
+        "{address}, over TLS: {problem}; check the certificates that the address names, and Redis's own"
+    )]
+    Tls { address: String, problem: String },
 }
 
 /// A handle of Redis; cheap to clone.
@@ -46,12 +51,16 @@ impl Drop for Inner {
 impl Redis {
     /// Looks for Redis, and goes on looking if it is away. What it refuses for good is an error.
     pub async fn connect(settings: Settings) -> Result<Self, RefusedByRedis> {
+        settings.address.certificates().map_err(|problem| untrusted(&settings, &problem))?;
         let mut scout = Scout::new(settings.clone());
         let commands = Commands::default();
         let first = match scout.look().await {
             Ok(topology) => Some(Arc::new(topology)),
             Err(Unknown::Redis(problem)) if is_refusal(&problem) => {
                 return Err(refusal(&settings, &problem));
+            }
+            Err(Unknown::Redis(problem)) if certificates::are_refused(&problem) => {
+                return Err(untrusted(&settings, &problem));
             }
             Err(problem) => {
                 tracing::warn!(%problem, address = %settings.address, "Redis is not found; it is looked for");
@@ -173,6 +182,10 @@ fn refusal(settings: &Settings, problem: &redis::RedisError) -> RefusedByRedis {
         address: settings.address.to_string(),
         problem: problem.to_string(),
     }
+}
+
+fn untrusted(settings: &Settings, problem: &redis::RedisError) -> RefusedByRedis {
+    RefusedByRedis::Tls { address: settings.address.to_string(), problem: problem.to_string() }
 }
 
 async fn keep_looking(

@@ -8,6 +8,7 @@
 
 mod address;
 mod bus;
+mod certificates;
 mod channel;
 mod connection;
 mod ear;

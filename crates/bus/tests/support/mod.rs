@@ -23,7 +23,16 @@ pub struct OnRedis {
 
 impl OnRedis {
     pub fn at(url: &str) -> Self {
-        let prefix = format!("test-{:08x}", rand::random::<u32>());
+        Self::named(url, "")
+    }
+
+    /// As a user who may touch only what begins like ours.
+    pub fn confined_at(url: &str) -> Self {
+        Self::named(url, "tidings:")
+    }
+
+    fn named(url: &str, before: &str) -> Self {
+        let prefix = format!("{before}test-{:08x}", rand::random::<u32>());
         let settings = Settings {
             prefix,
             probe_interval: Duration::from_millis(100),
@@ -73,10 +82,10 @@ pub async fn until(what: &str, done: impl Fn() -> bool) {
 /// Those that the tests of the suite share.
 pub fn sentinels() -> &'static Sentinels {
     static SHARED: OnceLock<Sentinels> = OnceLock::new();
-    SHARED.get_or_init(Sentinels::start)
+    SHARED.get_or_init(|| Sentinels::start().steady())
 }
 
 pub fn cluster() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(Cluster::start)
+    SHARED.get_or_init(|| Cluster::start().steady())
 }

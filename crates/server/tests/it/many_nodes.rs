@@ -109,6 +109,22 @@ async fn a_password_that_is_refused_ends_the_start_with_a_message() {
     }
 }
 
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_ends_the_start_with_a_message() {
+    let redis = Redis::start_secured(&[]);
+    let trusting = redis.url();
+    let (place, files) = trusting.split_once('?').expect("the files");
+    let (_, own) = files.split_once('&').expect("the authority, and what is ours");
+    let (_dir, path) = fresh();
+    let mut command = Tidings::command(&path);
+    command.env("TIDINGS_REDIS_URL", format!("{place}?{own}"));
+    let output = within(command.args(["serve", "--port", "0"]).output()).await.expect("it runs");
+    let complaint = Tidings::complained(&output);
+    for part in ["TIDINGS_REDIS_URL", place, "UnknownIssuer", "check the certificates"] {
+        assert!(complaint.contains(part), "{complaint}");
+    }
+}
+
 async fn tidings_health(origin: &str) -> Value {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
     let answer = http.get(format!("{origin}/health")).send().await.expect("an answer");

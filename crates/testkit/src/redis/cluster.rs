@@ -1,8 +1,8 @@
 //! A Cluster of three masters, each with a replica.
 
-use std::{net::TcpListener, process::Command};
+use std::net::TcpListener;
 
-use super::{Redis, wait_for};
+use super::{Redis, Secured, cli, url, wait_for};
 
 pub struct Cluster {
     servers: Vec<Redis>,
@@ -11,8 +11,17 @@ pub struct Cluster {
 impl Cluster {
     /// Returns when all slots are served and all replicas follow.
     pub fn start() -> Self {
-        let servers: Vec<Redis> = (0..6).map(|_| member()).collect();
-        let mut cli = Command::new("redis-cli");
+        Self::start_as(None)
+    }
+
+    /// One whose members speak TLS alone, also with one another.
+    pub fn start_secured() -> Self {
+        Self::start_as(Some(&Secured::new()))
+    }
+
+    fn start_as(secured: Option<&Secured>) -> Self {
+        let servers: Vec<Redis> = (0..6).map(|_| member(secured)).collect();
+        let mut cli = cli(servers[0].port, servers[0].papers.as_ref());
         cli.args(["--cluster", "create"]);
         cli.args(servers.iter().map(|server| format!("127.0.0.1:{}", server.port)));
         cli.args(["--cluster-replicas", "1", "--cluster-yes"]);
@@ -29,6 +38,15 @@ impl Cluster {
         cluster
     }
 
+    /// Nobody is taken for dead from here on, however busy the machine is: for tests in which
+    /// nothing fails.
+    pub fn steady(self) -> Self {
+        for server in &self.servers {
+            server.call(&["CONFIG", "SET", "cluster-node-timeout", "600000"]);
+        }
+        self
+    }
+
     fn wait_until_whole(&self) {
         for server in &self.servers {
             wait_for("a whole Cluster", || {
@@ -39,9 +57,14 @@ impl Cluster {
     }
 
     pub fn url(&self) -> String {
+        self.url_of("")
+    }
+
+    /// That of a user, given as `name:password@`.
+    pub fn url_of(&self, user: &str) -> String {
         let hosts: Vec<String> =
             self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
-        format!("redis+cluster://{}", hosts.join(","))
+        url("+cluster", user, &hosts.join(","), self.servers[0].papers.as_ref())
     }
 
     pub fn servers(&self) -> &[Redis] {
@@ -115,14 +138,15 @@ impl Cluster {
 }
 
 /// On a port whose bus port, 10,000 above, is free too; both below those that the kernel hands out.
-fn member() -> Redis {
+fn member(secured: Option<&Secured>) -> Redis {
     for _ in 0..100 {
         let port = rand::random_range(20_000..22_700);
         let free = [port, port + 10_000]
             .iter()
             .all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-        let settings = ["--cluster-enabled yes", "--cluster-node-timeout 1000"];
-        if free && let Some(server) = Redis::start_on(port, &settings) {
+        let mut settings = vec!["--cluster-enabled yes", "--cluster-node-timeout 1000"];
+        settings.extend(secured.map(|_| "--tls-cluster yes"));
+        if free && let Some(server) = Redis::start_on(port, &settings, secured) {
             return server;
         }
     }

@@ -2,6 +2,7 @@
 //! test.
 
 mod cluster;
+mod secured;
 mod sentinel;
 
 use std::{
@@ -15,6 +16,8 @@ pub use sentinel::Sentinels;
 
 use crate::program::{Program, free_port};
 
+use secured::{Papers, Secured};
+
 /// How often another free port is tried: somebody may take one before the server does.
 const PORTS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +26,8 @@ pub struct Redis {
     program: Mutex<Program>,
     pub port: u16,
     settings: Vec<String>,
+    /// If it speaks TLS.
+    papers: Option<Papers>,
 }
 
 impl Redis {
@@ -35,27 +40,42 @@ impl Redis {
     /// A server for this test alone. `settings` are words as on its command line, such as
     /// `--maxmemory 10mb`.
     pub fn start(settings: &[&str]) -> Self {
+        Self::start_as(settings, None)
+    }
+
+    /// One that speaks TLS alone, and wants to see a certificate; its URL names one.
+    pub fn start_secured(settings: &[&str]) -> Self {
+        Self::start_as(settings, Some(&Secured::new()))
+    }
+
+    fn start_as(settings: &[&str], secured: Option<&Secured>) -> Self {
         for _ in 0..PORTS {
-            if let Some(server) = Self::start_on(free_port(), settings) {
+            if let Some(server) = Self::start_on(free_port(), settings, secured) {
                 return server;
             }
         }
         panic!("redis-server does not start");
     }
 
-    fn start_on(port: u16, settings: &[&str]) -> Option<Self> {
+    fn start_on(port: u16, settings: &[&str], secured: Option<&Secured>) -> Option<Self> {
         let settings: Vec<String> =
             settings.iter().flat_map(|words| words.split(' ')).map(str::to_owned).collect();
-        let program = Mutex::new(Program::new("redis"));
-        let server = Self { program, port, settings };
+        let program = Program::new("redis");
+        let papers = secured.map(|secured| secured.furnish(program.dir()));
+        let server = Self { program: Mutex::new(program), port, settings, papers };
         server.begin();
         server.wait_until_ready().then_some(server)
     }
 
     fn begin(&self) {
         let mut program = self.program.lock().unwrap();
-        let (port, dir) = (self.port.to_string(), program.dir().display().to_string());
-        let mut words = vec!["redis-server", "--port", &port, "--bind", "127.0.0.1"];
+        let dir = program.dir().display().to_string();
+        let port = match &self.papers {
+            Some(papers) => papers.settings(self.port),
+            None => vec![format!("--port {}", self.port)],
+        };
+        let mut words = vec!["redis-server", "--bind", "127.0.0.1"];
+        words.extend(port.iter().flat_map(|setting| setting.split(' ')));
         words.extend(["--dir", &dir, "--appendonly", "no", "--daemonize", "no"]);
         words.extend(["--enable-debug-command", "yes"]);
         words.extend(self.settings.iter().map(String::as_str));
@@ -76,7 +96,18 @@ impl Redis {
     }
 
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        self.url_of("")
+    }
+
+    /// That of a user, given as `name:password@`.
+    pub fn url_of(&self, user: &str) -> String {
+        url("", user, &format!("127.0.0.1:{}", self.port), self.papers.as_ref())
+    }
+
+    /// Makes a user as an `ACL SETUSER` says it.
+    pub fn admit(&self, rule: &str) {
+        let words: Vec<&str> = rule.split_whitespace().collect();
+        assert_eq!(self.call(&words), "OK");
     }
 
     /// What a command answers, as `redis-cli` writes it.
@@ -85,9 +116,7 @@ impl Redis {
     }
 
     fn try_call(&self, words: &[&str]) -> Result<String, String> {
-        let port = self.port.to_string();
-        let mut cli = Command::new("redis-cli");
-        cli.args(["-h", "127.0.0.1", "-p", &port]);
+        let mut cli = cli(self.port, self.papers.as_ref());
         let output = cli.args(words).output().map_err(|e| e.to_string())?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -112,6 +141,18 @@ impl Redis {
     pub fn resume(&self) {
         self.program.lock().unwrap().signal("CONT");
     }
+}
+
+fn cli(port: u16, papers: Option<&Papers>) -> Command {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", "127.0.0.1", "-p", &port.to_string()]);
+    cli.args(papers.map(Papers::of_cli).into_iter().flatten());
+    cli
+}
+
+fn url(shape: &str, user: &str, place: &str, papers: Option<&Papers>) -> String {
+    let (s, files) = papers.map_or(("", String::new()), |papers| ("s", papers.of_url()));
+    format!("redis{s}{shape}://{user}{place}{files}")
 }
 
 /// Waits for something that other processes bring about.

@@ -2,29 +2,44 @@
 
 use std::fs;
 
-use super::{Redis, wait_for};
+use super::{Papers, Redis, Secured, cli, url, wait_for};
 use crate::program::{Program, free_port};
 
 const NAME: &str = "main";
 
 pub struct Sentinels {
     servers: Vec<Redis>,
-    sentinels: Vec<(Program, u16)>,
+    sentinels: Vec<Sentinel>,
+}
+
+struct Sentinel {
+    _program: Program,
+    port: u16,
+    papers: Option<Papers>,
 }
 
 impl Sentinels {
     /// Returns when everybody knows everybody.
     pub fn start() -> Self {
-        let master = Redis::start(&[]);
+        Self::start_as(None)
+    }
+
+    /// All of them speak TLS alone, also with one another.
+    pub fn start_secured() -> Self {
+        Self::start_as(Some(&Secured::new()))
+    }
+
+    fn start_as(secured: Option<&Secured>) -> Self {
+        let master = Redis::start_as(&[], secured);
         let of = format!("--replicaof 127.0.0.1 {}", master.port);
         let mut servers = vec![master];
-        servers.extend((0..2).map(|_| Redis::start(&[&of])));
+        servers.extend((0..2).map(|_| Redis::start_as(&[&of], secured)));
         let master = servers[0].port;
-        let sentinels = (0..3).map(|_| sentinel(master)).collect();
+        let sentinels = (0..3).map(|_| Sentinel::start(master, secured)).collect();
         let started = Self { servers, sentinels };
-        for (_, port) in &started.sentinels {
+        for sentinel in &started.sentinels {
             wait_for("the Sentinels know one another and the replicas", || {
-                let known = ask(*port, &["SENTINEL", "MASTER", NAME]);
+                let known = sentinel.ask(&["SENTINEL", "MASTER", NAME]);
                 let field = |name: &str| {
                     let mut lines = known.lines().skip_while(|line| *line != name);
                     lines.nth(1).map(str::to_owned)
@@ -37,15 +52,35 @@ impl Sentinels {
         started
     }
 
+    /// Nobody is taken for dead from here on, however busy the machine is: for tests in which
+    /// nothing fails.
+    pub fn steady(self) -> Self {
+        for sentinel in &self.sentinels {
+            let set = ["SENTINEL", "SET", NAME, "down-after-milliseconds", "600000"];
+            assert_eq!(sentinel.ask(&set), "OK");
+        }
+        self
+    }
+
     pub fn url(&self) -> String {
-        let hosts: Vec<String> =
-            self.sentinels.iter().map(|(_, port)| format!("127.0.0.1:{port}")).collect();
-        format!("redis+sentinel://{}/{NAME}", hosts.join(","))
+        self.url_of("")
+    }
+
+    /// That of a user of the servers, given as `name:password@`.
+    pub fn url_of(&self, user: &str) -> String {
+        let host = |sentinel: &Sentinel| format!("127.0.0.1:{}", sentinel.port);
+        let hosts: Vec<String> = self.sentinels.iter().map(host).collect();
+        let place = format!("{}/{NAME}", hosts.join(","));
+        url("+sentinel", user, &place, self.sentinels[0].papers.as_ref())
+    }
+
+    pub fn servers(&self) -> &[Redis] {
+        &self.servers
     }
 
     /// The master, as the Sentinels see it now.
     pub fn master(&self) -> &Redis {
-        let answer = ask(self.sentinels[0].1, &["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
+        let answer = self.sentinels[0].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]);
         let port: u16 = answer.lines().nth(1).unwrap().parse().unwrap();
         self.servers.iter().find(|server| server.port == port).unwrap()
     }
@@ -65,25 +100,32 @@ impl Sentinels {
     }
 }
 
-fn ask(port: u16, words: &[&str]) -> String {
-    let mut cli = std::process::Command::new("redis-cli");
-    let output = cli.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(words).output();
-    String::from_utf8_lossy(&output.unwrap().stdout).trim().to_owned()
-}
+impl Sentinel {
+    fn start(master: u16, secured: Option<&Secured>) -> Self {
+        let (mut program, port) = (Program::new("sentinel"), free_port());
+        let papers = secured.map(|secured| secured.furnish(program.dir()));
+        let file = program.dir().join("sentinel.conf");
+        let mut lines = match &papers {
+            Some(papers) => papers.settings(port),
+            None => vec![format!("port {port}")],
+        };
+        lines.extend([
+            "bind 127.0.0.1".to_owned(),
+            format!("dir {}", program.dir().display()),
+            format!("sentinel monitor {NAME} 127.0.0.1 {master} 2"),
+            format!("sentinel down-after-milliseconds {NAME} 1000"),
+            format!("sentinel failover-timeout {NAME} 5000"),
+        ]);
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim_start_matches('-')).collect();
+        fs::write(&file, lines.join("\n")).unwrap();
+        program.start(&["redis-server", &file.display().to_string(), "--sentinel"]);
+        let started = Self { _program: program, port, papers };
+        wait_for("a Sentinel", || started.ask(&["PING"]) == "PONG");
+        started
+    }
 
-fn sentinel(master: u16) -> (Program, u16) {
-    let (mut program, port) = (Program::new("sentinel"), free_port());
-    let file = program.dir().join("sentinel.conf");
-    let lines = [
-        format!("port {port}"),
-        "bind 127.0.0.1".to_owned(),
-        format!("dir {}", program.dir().display()),
-        format!("sentinel monitor {NAME} 127.0.0.1 {master} 2"),
-        format!("sentinel down-after-milliseconds {NAME} 1000"),
-        format!("sentinel failover-timeout {NAME} 5000"),
-    ];
-    fs::write(&file, lines.join("\n")).unwrap();
-    program.start(&["redis-server", &file.display().to_string(), "--sentinel"]);
-    wait_for("a Sentinel", || ask(port, &["PING"]) == "PONG");
-    (program, port)
+    fn ask(&self, words: &[&str]) -> String {
+        let output = cli(self.port, self.papers.as_ref()).args(words).output();
+        String::from_utf8_lossy(&output.unwrap().stdout).trim().to_owned()
+    }
 }
