@@ -90,7 +90,10 @@ pub(crate) fn class(error: &tokio_postgres::Error) -> Class {
         return if lost { Class::Lost } else { Class::Other };
     };
     match *state {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Class::Conflict,
+        // Nothing is inserted before it was looked for: somebody else inserted it meanwhile.
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::UNIQUE_VIOLATION => Class::Conflict,
         SqlState::READ_ONLY_SQL_TRANSACTION => Class::ReadOnly,
         SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE => Class::TimedOut,
         // 57P04, a dropped database, does not pass: but it is gone all the same. 25P03 is the

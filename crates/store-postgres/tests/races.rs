@@ -3,13 +3,13 @@
 
 use tidings_core::{
     ids::RoomId,
-    ports::{Memberships, NewMembers, Revocations, Users},
+    ports::{Accept, Inboxes, Memberships, NewMembers, Revocations, Users},
     revocation::{Revocation, Revoked},
     time::Timestamp,
 };
 use tidings_store_postgres::{Options, PostgresStore, migrations};
 use tidings_testkit::{
-    ManualClock, RecordingSink,
+    ManualClock, RecordingSink, message,
     postgres::{Database, Postgres},
     users,
 };
@@ -62,6 +62,24 @@ async fn no_more_revocations_stand_than_may() {
         stand += usize::from(task.await.unwrap());
     }
     assert_eq!(stand, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_one_id_on_two_nodes_one_is_stored() {
+    let (_database, nodes) = nodes(2).await;
+    let now = ManualClock::default().tick();
+    for _ in 0..20 {
+        let to_all = message(now).to_all().build();
+        let accepting = [&nodes[0], &nodes[1]].map(|node| {
+            let accept = Accept { messages: vec![to_all.clone()], idempotency: None, now };
+            let node = node.clone();
+            tokio::spawn(async move { node.accept(accept).await.unwrap() })
+        });
+        for task in accepting {
+            let accepted = task.await.unwrap().accepted;
+            assert_eq!(accepted[0].id, to_all.message.id);
+        }
+    }
 }
 
 /// Lists in opposite orders would wait for each other if they took their rows as they come.
