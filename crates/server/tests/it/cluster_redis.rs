@@ -8,7 +8,7 @@ use tidings_testkit::redis::Redis;
 
 use crate::{
     cluster::{Watch, has_users},
-    presence::{AFTER, NOW, member},
+    presence::{NOW, member},
     support::{TestServer, Tidings, within},
 };
 
@@ -24,40 +24,6 @@ fn on(redis: &Redis) -> impl Fn(&mut Config) + use<> {
 async fn second(first: &TestServer, configure: impl FnOnce(&mut Config)) -> TestServer {
     let store = Some(Arc::clone(&first.state.store));
     TestServer::with_parts(configure, Parts { store, ..Parts::default() }).await
-}
-
-/// Keys of this kind that are left.
-fn keys(redis: &Redis, kind: &str) -> usize {
-    let names = redis.call(&["KEYS", &format!("tidings:{kind}:*")]);
-    names.lines().filter(|line| !line.is_empty()).count()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_on_one_redis_see_each_others_users_and_leave_nothing_behind() {
-    let redis = Redis::start(&[]);
-    let here = TestServer::with(on(&redis)).await;
-    let there = second(&here, on(&redis)).await;
-    let mut bob = member(&here, "bob", &["post:1"]).await;
-    let mut seen = Watch::of("post:1");
-    let mut alice = member(&there, "alice", &["post:1"]).await;
-    seen.until(&here, &mut bob, NOW, &["alice=online", "bob=online"]).await;
-    alice.ask("presence:update", json!("busy")).await;
-    seen.until(&here, &mut bob, NOW, &["alice=busy", "bob=online"]).await;
-    has_users(&here, "post:1", 2, 2).await;
-    let list = here.api().get("/presence?users=alice").await.json(200);
-    assert_eq!(list["users"][0]["status"], "busy");
-    let mut devices = Vec::new();
-    for n in 0..6 {
-        let node = if n % 2 == 0 { &here } else { &there };
-        devices.push(node.connect("carol").await);
-    }
-    assert_eq!(devices[0].wait("error").await["code"], "CONNECTION_LIMIT");
-    drop((devices, alice));
-    there.stop().await;
-    seen.until(&here, &mut bob, AFTER, &["bob=online"]).await;
-    drop(bob);
-    here.stop().await;
-    assert_eq!((keys(&redis, "members"), keys(&redis, "left")), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

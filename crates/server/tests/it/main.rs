@@ -32,6 +32,7 @@ mod connect;
 mod connections;
 mod crash;
 mod damage;
+mod deployments;
 mod dump;
 mod erasures;
 mod export;

@@ -15,68 +15,6 @@ async fn two() -> (TestServer, TestServer, Nodes) {
 }
 
 #[tokio::test]
-async fn a_user_hears_the_same_on_every_node() {
-    let (here, there, _nodes) = two().await;
-    let (mut phone, mut laptop) = (here.connect("alice").await, there.connect("alice").await);
-    for n in 0..20 {
-        let api = if n % 2 == 0 { here.api() } else { there.api() };
-        api.notify("alice", &format!("n{n}")).await;
-    }
-    let all: Vec<u64> = (1..=20).collect();
-    assert_eq!(told(&mut phone, 20).await, all);
-    assert_eq!(told(&mut laptop, 20).await, all);
-    phone.ask("notification:readAll", Value::Null).await;
-    let updated = laptop.wait("notification:updated").await;
-    assert_eq!((&updated["readUpTo"], &updated["unread"]), (&json!(20), &json!(0)));
-}
-
-#[tokio::test]
-async fn what_is_said_in_a_room_reaches_those_on_other_nodes() {
-    let (here, there, _nodes) = two().await;
-    let mut clients = [here.connect("alice").await, there.connect("bob").await];
-    for (server, client, user) in [&here, &there]
-        .into_iter()
-        .zip(&mut clients)
-        .zip(["alice", "bob"])
-        .map(|((s, c), u)| (s, c, u))
-    {
-        let path = format!("/rooms/group:1/members/{user}");
-        assert!(server.api().put(&path, &json!({})).await.status < 300);
-        assert_eq!(client.ask("room:join", json!("group:1")).await["ok"], true);
-    }
-    for n in 0..10 {
-        let api = if n % 2 == 0 { here.api() } else { there.api() };
-        let event = json!({ "type": "task:update", "data": { "n": n } });
-        assert!(api.post("/rooms/group:1/events", &event).await.status < 300);
-        for client in &mut clients {
-            assert_eq!(client.wait("task:update").await["n"], n);
-        }
-    }
-    // A membership that is taken away on one node ends on the other.
-    here.api().delete("/rooms/group:1/members/bob").await;
-    assert_eq!(clients[1].wait("room:left").await["room"], "group:1");
-}
-
-#[tokio::test]
-async fn an_announcement_of_one_node_reaches_everybody() {
-    let (here, there, _nodes) = two().await;
-    let (mut alice, mut bob) = (here.connect("alice").await, there.connect("bob").await);
-    let body = json!({ "to": { "all": true }, "type": "system", "message": "to all" });
-    let sent = there.api().post("/notifications", &body).await.json(202);
-    assert_eq!(alice.wait("notification").await["id"], sent["id"]);
-    assert_eq!(bob.wait("notification").await["id"], sent["id"]);
-}
-
-#[tokio::test]
-async fn a_token_that_is_revoked_on_one_node_ends_on_the_other() {
-    let (here, there, _nodes) = two().await;
-    let mut bob = there.connect("bob").await;
-    let revoked = here.api().post("/users/bob/revoke", &json!({})).await;
-    assert!(revoked.status < 300, "{}", revoked.text);
-    assert_eq!(bob.wait("error").await["code"], "TOKEN_REVOKED");
-}
-
-#[tokio::test]
 async fn a_password_that_is_refused_ends_the_start_with_a_message() {
     let redis = Redis::start(&["--requirepass only-for-tests"]);
     let port = redis.port;

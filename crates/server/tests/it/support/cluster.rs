@@ -60,16 +60,13 @@ impl TestCluster {
 
     /// A node that can be killed, and is taken for dead soon.
     pub async fn doomed(&self, configure: impl FnOnce(&mut Config) + Send + 'static) -> Doomed {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
         let parts = self.parts();
         let lively = |config: &mut Config| {
             config.cluster.heartbeat = Duration::from_millis(50);
             config.cluster.timeout = SOON;
             configure(config);
         };
-        let server = runtime.spawn(TestServer::with_parts(lively, parts)).await.expect("a server");
-        Doomed { server, runtime: Some(runtime) }
+        Doomed::start(TestServer::with_parts(lively, parts)).await
     }
 }
 
@@ -83,6 +80,13 @@ pub struct Doomed {
 }
 
 impl Doomed {
+    pub async fn start(starting: impl Future<Output = TestServer> + Send + 'static) -> Self {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).enable_all().build().expect("a runtime");
+        let server = runtime.spawn(starting).await.expect("a server");
+        Self { server, runtime: Some(runtime) }
+    }
+
     /// Ends everything that it does, at once: it says goodbye to nobody.
     pub fn kill(mut self) {
         self.end();

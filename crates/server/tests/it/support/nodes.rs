@@ -7,7 +7,7 @@ use tidings_server::{
 };
 use tidings_testkit::postgres::Database;
 
-use super::{Client, TestServer, eventually, store};
+use super::{Client, Doomed, TestServer, eventually, store};
 
 /// Nodes of one cluster: one database, one Redis.
 pub struct Nodes {
@@ -18,36 +18,53 @@ pub struct Nodes {
 
 impl Nodes {
     pub async fn on(redis_url: &str) -> Self {
-        let prefix = format!("test-{:08x}", rand::random::<u32>());
+        let prefix = format!("tidings:test-{:08x}", rand::random::<u32>());
         Self { database: store::postgres().await, redis_url: redis_url.to_owned(), prefix }
+    }
+
+    /// What the names of all keys and channels begin with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// A node that hears the others.
     pub async fn start(&self) -> TestServer {
-        self.start_at(&self.redis_url).await
+        self.start_with(|_| {}).await
     }
 
     /// One whose way to Redis is another.
     pub async fn start_at(&self, redis_url: &str) -> TestServer {
-        self.start_with(redis_url, Role::All).await
+        self.start_with(|config| config.redis_url = Some(redis_url.to_owned().into())).await
     }
 
     pub async fn start_as(&self, role: Role) -> TestServer {
-        self.start_with(&self.redis_url, role).await
+        self.start_with(|config| config.role = role).await
     }
 
-    async fn start_with(&self, redis_url: &str, role: Role) -> TestServer {
+    pub async fn start_with(&self, configure: impl FnOnce(&mut Config)) -> TestServer {
         let configure = |config: &mut Config| {
-            config.redis_url = Some(redis_url.to_owned().into());
-            config.role = role;
             self.configure(config);
+            configure(config);
         };
-        let node = TestServer::with_parts(configure, Parts::default()).await;
-        eventually(|| async { node.state.bus.health().connected }).await;
-        node
+        connected(TestServer::with_parts(configure, Parts::default()).await).await
+    }
+
+    /// One that can be killed.
+    pub async fn doomed(&self, configure: impl FnOnce(&mut Config) + Send + 'static) -> Doomed {
+        let mut common = Config::default();
+        self.configure(&mut common);
+        let configure = move |config: &mut Config| {
+            config.database_url = common.database_url;
+            config.redis_url = common.redis_url;
+            (config.database, config.redis) = (common.database, common.redis);
+            configure(config);
+        };
+        let starting = async { connected(TestServer::with(configure).await).await };
+        Doomed::start(starting).await
     }
 
     fn configure(&self, config: &mut Config) {
+        config.redis_url = Some(self.redis_url.clone().into());
         config.database_url = Some(self.database.url().into());
         // Many tests share a server.
         config.database.readers = 3;
@@ -69,6 +86,11 @@ impl Nodes {
             ("TIDINGS_DATABASE__LANES", "1".to_owned()),
         ]
     }
+}
+
+async fn connected(node: TestServer) -> TestServer {
+    eventually(|| async { node.state.bus.health().connected }).await;
+    node
 }
 
 /// The seqs of notifications, live or pending, until this many were told. Fails if one comes
