@@ -44,17 +44,17 @@ impl EarState {
     }
 }
 
-/// The end at those who hear.
-pub(super) struct Heard {
+/// The end at those who hear: what has come, and waits.
+pub(super) struct Unheard {
     messages: mpsc::Receiver<Vec<u8>>,
     state: Arc<EarState>,
 }
 
-pub(super) fn ear(shared: &Arc<Shared>) -> (Ear, Heard, Arc<EarState>) {
+pub(super) fn ear(shared: &Arc<Shared>) -> (Ear, Unheard, Arc<EarState>) {
     let (heard, messages) = mpsc::channel(MAX_WAITING);
     let state = Arc::new(EarState::default());
     let ear = Ear { heard, state: Arc::clone(&state), shared: Arc::clone(shared) };
-    (ear, Heard { messages, state: Arc::clone(&state) }, state)
+    (ear, Unheard { messages, state: Arc::clone(&state) }, state)
 }
 
 impl Ear {
@@ -92,7 +92,7 @@ impl redis::aio::AsyncPushSender for Ear {
     }
 }
 
-impl Heard {
+impl Unheard {
     /// Hands everything on until the connection is gone.
     pub(super) async fn run(mut self, shared: Arc<Shared>, link: Arc<LinkState>) {
         let mut since_lag = 0;

@@ -111,9 +111,9 @@ impl Listener {
     async fn open(&self) -> Result<Line, Ended> {
         let settings = self.shared.redis.settings();
         let info = settings.address.of_server(&self.server)?;
-        let (sender, heard, ear) = ear::ear(&self.shared);
+        let (sender, unheard, ear) = ear::ear(&self.shared);
         let connection = connection::open_to_listen(info, settings, sender).await?;
-        let hearing = tokio::spawn(heard.run(Arc::clone(&self.shared), Arc::clone(&self.state)));
+        let hearing = tokio::spawn(unheard.run(Arc::clone(&self.shared), Arc::clone(&self.state)));
         let generation = self.shared.next_generation();
         Ok(Line { connection, ear, generation, _hearing: hearing.into() })
     }
