@@ -16,13 +16,16 @@ SOAK_CONNECTIONS ?= 10000000
 SOAK_STEPS ?= 1000000
 # How often the server, and PostgreSQL, are killed under load.
 SOAK_CYCLES ?= 100
+# How often each bad day of Redis, and a rolling restart, comes again.
+SOAK_OUTAGES ?= 30
+SOAK_PROFILE ?= --release
 # Users of make cluster-demo, with three devices each, and notifications sent to them a second.
 USERS ?= 20
 PER_SECOND ?= 100
 # Notifications among which make bench-store reads pages.
 ROWS ?= 2000000
 
-.PHONY: run test setup fmt lint bench bench-store bench-cluster bench-micro cluster-demo soak fuzz vendor help
+.PHONY: run test setup fmt lint bench bench-store bench-cluster bench-micro cluster-demo soak soak-outages fuzz vendor help
 
 run: ## Build an optimized server and start it with the playground, data in ./tidings-data
 	cargo build --release -p tidings-server --bin tidings
@@ -62,13 +65,20 @@ cluster-demo: ## Kill parts of three nodes, Redis with Sentinels, PostgreSQL and
 	cargo build -p tidings-server --bin tidings
 	USERS=$(USERS) PER_SECOND=$(PER_SECOND) node deploy/demo/run.mjs
 
-soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores and SOAK_CYCLES (100) kills of server and database
+soak: ## SOAK_CONNECTIONS (10 million) come and go in SOAK_MINUTES (60), then notifications for as long; memory is watched; then SOAK_STEPS (1 million) on both stores and SOAK_CYCLES (100) kills of server and database; then SOAK_OUTAGES (30) times each bad day of Redis
 	scripts/setup
 	bench/run soak --connections $(SOAK_CONNECTIONS) --minutes $(SOAK_MINUTES)
 	SOAK_MINUTES=$(SOAK_MINUTES) TIDINGS_BIN=$(TARGET)/release/tidings node e2e/soak.mjs
 	TIDINGS_STEPS=$(SOAK_STEPS) cargo test --release -p tidings-store-postgres --test twins -- --nocapture
 	TIDINGS_CYCLES=$(SOAK_CYCLES) cargo test --release -p tidings-server --test it -- --nocapture \
 	  crash::kill_9 spool_postgres::postgres_crashed
+	$(MAKE) --no-print-directory soak-outages
+
+soak-outages: ## SOAK_OUTAGES (30) times all outages of Redis, one after another, and a rolling restart, each with its ledger
+	for time in $$(seq $(SOAK_OUTAGES)); do \
+	  echo "outages: $$time of $(SOAK_OUTAGES)"; \
+	  cargo test $(SOAK_PROFILE) -p tidings-server --test it -- --nocapture --test-threads 1 cluster_outages:: rolling_restart::; \
+	done
 
 fuzz: ## Fuzz each decoder for FUZZ_SECONDS (needs nightly Rust and cargo-fuzz)
 	scripts/fuzz $(FUZZ_SECONDS)
