@@ -89,6 +89,7 @@ const MAX_EVENTS: usize = 200;
 pub struct Metrics {
     registry: RwLock<Registry>,
     active: Gauge<i64, AtomicI64>,
+    limit: Gauge<i64, AtomicI64>,
     opened: Counter<u64, AtomicU64>,
     closed: Family<ByReason, Counter>,
     refused: Family<Status, Counter>,
@@ -128,6 +129,7 @@ impl Metrics {
         let metrics = Self {
             registry: RwLock::default(),
             active: Gauge::default(),
+            limit: Gauge::default(),
             opened: Counter::default(),
             closed: Family::default(),
             refused: Family::default(),
@@ -165,6 +167,8 @@ impl Metrics {
     fn register(&self, r: &mut Registry) {
         let active = "Connections that are open";
         r.register("websocket_connections_active", active, self.active.clone());
+        let limit = "Connections that may be open";
+        r.register("websocket_connections_limit", limit, self.limit.clone());
         r.register("websocket_connections", "Connections ever opened", self.opened.clone());
         let closed = "Connections that ended, by reason";
         r.register("websocket_disconnections", closed, self.closed.clone());
@@ -205,6 +209,9 @@ impl Metrics {
         self.bus.register(r);
         self.interop.register(r);
         self.ingest.register(r);
+        // What an alert waits for is there from the start: of a series that begins with 1 nobody sees the increase.
+        self.refused.get_or_create(&Status { status: 503 }).inc_by(0);
+        self.outbox_taken(0, 0);
         r.register("http_requests", "API requests", self.requests.clone());
         let seconds = "Time to answer API requests";
         r.register("http_request_duration_seconds", seconds, self.request_seconds.clone());
@@ -239,6 +246,10 @@ impl Metrics {
         // Writing into a String cannot fail.
         let _ = encode(&mut text, &self.registry.read());
         text
+    }
+
+    pub fn connections_limited(&self, most: usize) {
+        self.limit.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
     pub fn connection_opened(&self) {

@@ -292,6 +292,7 @@ fn state(
     let node_id = config.node_id.clone().unwrap_or_default();
     let node = NodeId::new(&node_id).context("node_id")?;
     let metrics = Arc::new(Metrics::new(&node_id));
+    metrics.connections_limited(config.limits.connections);
     let (hub, gaps) =
         InboxHub::new(Arc::clone(&metrics), Arc::clone(&clock), config.limits.connections_per_user);
     let event_types = EventTypes::new(&config.events).map_err(anyhow::Error::msg)?;

@@ -61,7 +61,8 @@ impl Became {
 pub struct IngestMetrics {
     messages: Family<ByResult, Counter>,
     entries: Family<ByResult, Counter>,
-    connected: Gauge,
+    /// Empty unless it is switched on.
+    connected: Family<[(&'static str, &'static str); 0], Gauge>,
 }
 
 impl IngestMetrics {
@@ -72,6 +73,8 @@ impl IngestMetrics {
         r.register("tidings_ingest_entries", entries, self.entries.clone());
         let connected = "1 while the channels in Redis are listened to";
         r.register("tidings_ingest_connected", connected, self.connected.clone());
+        // Of a series that begins with 1 nobody sees the increase.
+        self.entries.get_or_create(&ByResult { result: Became::Dead.as_str() }).inc_by(0);
     }
 
     pub(crate) fn message(&self, message: Message) {
@@ -83,6 +86,6 @@ impl IngestMetrics {
     }
 
     pub(super) fn connected(&self, is: bool) {
-        self.connected.set(i64::from(is));
+        self.connected.get_or_create(&[]).set(i64::from(is));
     }
 }

@@ -94,6 +94,7 @@ impl Ingest {
         let stream = || Stream::new(redis.clone(), settings.clone());
         let streams = [stream(), stream()];
         let (link, outbox) = Link::new(redis.clone(), subscriptions);
+        metrics.ingest.connected(false);
         let (waiting, published) = mpsc::channel(MAX_WAITING);
         Ok(Arc::new(Self {
             channels,

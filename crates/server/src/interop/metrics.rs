@@ -52,7 +52,8 @@ impl Outcome {
 pub struct InteropMetrics {
     heard: Family<ByResult, Counter>,
     published: Family<ByResult, Counter>,
-    connected: Gauge,
+    /// Empty unless it is switched on.
+    connected: Family<[(&'static str, &'static str); 0], Gauge>,
 }
 
 impl InteropMetrics {
@@ -80,6 +81,6 @@ impl InteropMetrics {
     }
 
     pub(super) fn connected(&self, is: bool) {
-        self.connected.set(i64::from(is));
+        self.connected.get_or_create(&[]).set(i64::from(is));
     }
 }

@@ -93,6 +93,7 @@ impl Interop {
             channels: vec![channels.request().to_owned()],
         };
         let (link, outbox) = Link::new(redis, subscriptions);
+        metrics.interop.connected(false);
         let (waiting, heard) = mpsc::channel(MAX_WAITING);
         Arc::new(Self {
             uid,

@@ -29,6 +29,8 @@ pub enum Reason {
 }
 
 impl Reason {
+    pub const ALL: [Self; 3] = [Self::IdempotencyMismatch, Self::Poison, Self::Unreadable];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::IdempotencyMismatch => "idempotency_mismatch",

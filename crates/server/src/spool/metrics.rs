@@ -53,6 +53,16 @@ impl SpoolMetrics {
         r.register("tidings_spool_dead", dead, self.dead.clone());
         let breaker = "1 while the database is left alone";
         r.register("tidings_store_breaker_open", breaker, self.breaker.clone());
+        // Of a series that begins with 1 nobody sees that it rose.
+        for reason in ["full", "disk"] {
+            self.refused.get_or_create(&ByReason { reason }).inc_by(0);
+        }
+        for operation in ["read", "write"] {
+            self.breaker(operation, false);
+        }
+        for reason in Reason::ALL {
+            self.dead.get_or_create(&ByReason { reason: reason.as_str() }).inc_by(0);
+        }
     }
 
     pub fn level(&self, level: Level, now: Timestamp) {

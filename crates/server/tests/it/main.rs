@@ -8,6 +8,7 @@
     reason = "helpers fail the test that calls them; clippy.toml lets only #[test] functions do so"
 )]
 
+mod alerts;
 mod announcements;
 mod api_keys;
 mod application;

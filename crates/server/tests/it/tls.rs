@@ -21,15 +21,15 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use crate::support::{Answer, Api, Client, TestServer, Tidings, eventually, fresh, within};
 
 /// Files of a certificate, and the authority that made it.
-struct Files {
+pub struct Files {
     authority: Authority,
-    cert: PathBuf,
-    key: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
     _dir: TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
         let files = Self { authority: Authority::new(), cert, key, _dir: dir };
@@ -79,9 +79,13 @@ impl Files {
         Api { http, origin: format!("https://{address}"), prefix: "/api/v1", token }
     }
 
-    async fn metric(&self, server: &TestServer, series: &str) -> Option<f64> {
+    pub async fn metrics(&self, server: &TestServer) -> String {
         let api = self.api(server.address, None);
-        let page = Answer::of(api.http.get(format!("{}/metrics", api.origin))).await.text;
+        Answer::of(api.http.get(format!("{}/metrics", api.origin))).await.text
+    }
+
+    async fn metric(&self, server: &TestServer, series: &str) -> Option<f64> {
+        let page = self.metrics(server).await;
         let value = page.lines().find_map(|line| line.strip_prefix(series))?;
         Some(value.trim().parse().unwrap())
     }
