@@ -21,7 +21,8 @@ chmodSync(DIR, 0o755);
 
 const running = new Set();
 process.on("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  // With its own children: nginx's workers would go on without it.
+  for (const child of running) process.kill(-child.pid, "SIGKILL");
   if (!process.env.KEEP) rmSync(DIR, { recursive: true, force: true });
 });
 for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
@@ -46,10 +47,12 @@ export class Program {
     this.child = spawn(words[0], words.slice(1), {
       stdio: ["ignore", log, log],
       env: { ...env, PATH: path },
+      // A process group of its own.
+      detached: true,
       ...options,
     });
     const child = this.child;
-    running.add(child);
+    if (child.pid) running.add(child);
     child.once("error", (problem) => console.error(`${this.name}: ${problem.message}`));
     child.once("exit", () => running.delete(child));
     await eventually(`${this.name} to be ready`, () => {

@@ -5,6 +5,8 @@ import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { until } from "../support/until.mjs";
+
 const DEMO = fileURLToPath(new URL("../../deploy/demo/run.mjs", import.meta.url));
 
 test("parts of a cluster are killed and the ledger adds up", { timeout: 300_000 }, async (t) => {
@@ -15,6 +17,9 @@ test("parts of a cluster are killed and the ledger adds up", { timeout: 300_000 
     );
   });
   assert.equal(code, 0, output);
+  // Nothing of it goes on.
+  const [nginx] = output.match(/http:\/\/127\.0\.0\.1:\d+/);
+  await until(async () => (await fetch(nginx).catch(() => undefined)) === undefined);
   for (const line of output.split("\n").filter((each) => / s {2}|together/.test(each))) {
     t.diagnostic(line);
   }
