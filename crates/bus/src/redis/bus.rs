@@ -132,9 +132,14 @@ impl Bus for RedisBus {
         }
         shared.tell_room(signal);
         let topic = Topic::Room(signal.room().clone());
-        match shared.say(&topic, shared.voice.room(signal)) {
-            true => Ok(()),
-            false => {
+        let payload = shared.voice.room(signal);
+        match &**signal {
+            // Others would go by what was before, until the next change.
+            RoomSignal::MembershipLost { .. } | RoomSignal::Presence { .. } => {
+                shared.say_or_owe(&topic, payload)
+            }
+            RoomSignal::Event(_) if shared.say(&topic, payload) => Ok(()),
+            RoomSignal::Event(_) => {
                 shared.counters.unpublished.add(1);
                 Err(away())
             }

@@ -43,6 +43,13 @@ impl OnRedis {
         Self { settings }
     }
 
+    /// Does not take a Redis for dead that says nothing for a while.
+    pub fn patient(mut self) -> Self {
+        self.settings.response_timeout = Duration::from_secs(60);
+        self.settings.probe_timeout = Duration::from_secs(60);
+        self
+    }
+
     pub async fn connect(&self, node: NodeId, sink: Arc<dyn BusSink>) -> Arc<RedisBus> {
         let redis = Redis::connect(self.settings.clone()).await.unwrap();
         let bus = Arc::new(RedisBus::start(redis, node, sink));
