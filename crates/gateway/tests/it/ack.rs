@@ -43,7 +43,7 @@ async fn an_acknowledgement_that_does_not_come_times_out_and_a_late_one_is_ignor
     let server = Server::start();
     let (mut ws, _) = Ws::connect(&server).await;
     server.recorder.drain().await;
-    ws.send("42[\"ask\"]").await;
+    ws.send("42[\"ask-briefly\"]").await;
     assert_eq!(ws.text().await, "420[\"question\",1]");
     server.call().await;
     assert_eq!(server.call().await, Call::Done("no acknowledgement in time".into()));

@@ -54,9 +54,9 @@ async fn closes_are_spread_over_the_time_given() {
         times.sort();
         times
     });
-    server.gateway.close_all(Duration::from_millis(300)).await;
+    server.gateway.close_all(Duration::from_secs(3)).await;
     let times = within(reading).await.expect("no panic");
     let spread = times[9].duration_since(times[0]);
-    assert!(spread >= Duration::from_millis(200), "{spread:?}");
-    assert!(begun.elapsed() < Duration::from_secs(3));
+    assert!(spread >= Duration::from_secs(2), "{spread:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30));
 }

@@ -9,14 +9,14 @@ use crate::support::{Call, Poller, Server, Ws, config, within};
 fn quick() -> Config {
     Config {
         ping_interval: Duration::from_millis(100),
-        ping_timeout: Duration::from_millis(500),
+        ping_timeout: Duration::from_secs(4),
         ..config()
     }
 }
 
 #[tokio::test]
 async fn the_first_ping_comes_after_the_interval_and_pongs_keep_alive() {
-    let server = Server::with(quick());
+    let server = Server::with(Config { ping_timeout: Duration::from_secs(30), ..quick() });
     let begun = Instant::now();
     let mut ws = Ws::open(&server).await;
     for n in 1..=5 {
@@ -24,17 +24,17 @@ async fn the_first_ping_comes_after_the_interval_and_pongs_keep_alive() {
         assert!(begun.elapsed() >= Duration::from_millis(n * 100 - 2), "ping {n} is not early");
         ws.send("3").await;
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "nor late: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(20), "nor late: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
 async fn a_silent_client_is_closed() {
     let server = Server::with(quick());
-    let (mut ws, _) = Ws::connect(&server).await;
     let begun = Instant::now();
+    let (mut ws, _) = Ws::connect(&server).await;
     let (before, _) = ws.closed().await;
     assert_eq!(before, ["2"], "one ping, no more");
-    assert!(begun.elapsed() >= Duration::from_millis(400));
+    assert!(begun.elapsed() >= Duration::from_millis(4_098));
     server.recorder.until(Call::Disconnected(DisconnectReason::PingTimeout)).await;
 }
 
@@ -55,7 +55,7 @@ async fn polling_has_the_same_heartbeat() {
 
 #[tokio::test]
 async fn a_session_without_a_namespace_is_reclaimed() {
-    let server = Server::with(Config { connect_timeout: Duration::from_millis(400), ..config() });
+    let server = Server::with(Config { connect_timeout: Duration::from_secs(2), ..config() });
     let mut idle = Ws::open(&server).await;
     let poller = Poller::open(&server).await;
     let (mut joined, _) = Ws::connect(&server).await;
@@ -72,7 +72,7 @@ async fn a_session_without_a_namespace_is_reclaimed() {
 
 #[tokio::test]
 async fn refused_connects_do_not_keep_a_session() {
-    let server = Server::with(Config { connect_timeout: Duration::from_millis(400), ..config() });
+    let server = Server::with(Config { connect_timeout: Duration::from_secs(2), ..config() });
     let mut ws = Ws::open(&server).await;
     ws.send("40{\"refuse\":1}").await;
     let (before, _) = ws.closed().await;

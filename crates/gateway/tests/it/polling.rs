@@ -148,7 +148,7 @@ async fn an_aborted_post_ends_the_session() {
 
 #[tokio::test]
 async fn a_post_whose_body_never_comes_is_given_up() {
-    let server = Server::with(Config { body_read_timeout: Duration::from_millis(50), ..config() });
+    let server = Server::with(Config { body_read_timeout: Duration::from_secs(2), ..config() });
     let poller = Poller::connect(&server).await;
     let mut stream = TcpStream::connect(server.address).await.expect("connected");
     let path = poller.url.split_once("/socket.io").expect("a path").1;

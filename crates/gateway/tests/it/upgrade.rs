@@ -96,7 +96,7 @@ async fn a_failed_probe_leaves_the_session_on_polling() {
 
 #[tokio::test]
 async fn an_unfinished_upgrade_is_given_up() {
-    let server = Server::with(Config { upgrade_timeout: Duration::from_millis(400), ..config() });
+    let server = Server::with(Config { upgrade_timeout: Duration::from_secs(2), ..config() });
     let poller = Poller::connect(&server).await;
     websocket(&server, &poller).await.closed().await;
     probe(&server, &poller).await.closed().await;

@@ -118,11 +118,11 @@ impl Ws {
     /// Sends a CONNECT and takes the reply and the `auth` event.
     pub async fn join_namespace(&mut self, connect: &str) -> String {
         self.send(connect).await;
-        let reply = self.text().await;
+        let reply = self.told().await;
         let at = reply.find('{').unwrap_or_else(|| panic!("{reply:?}"));
         let data: Value = serde_json::from_str(&reply[at..]).expect("JSON");
         assert_eq!(data.as_object().expect("an object").len(), 1, "only the sid: {data}");
-        assert!(self.text().await.contains("[\"auth\""));
+        assert!(self.told().await.contains("[\"auth\""));
         data["sid"].as_str().expect("a sid").to_owned()
     }
 
@@ -149,6 +149,19 @@ impl Ws {
         match self.message().await {
             Some(Message::Text(text)) => text.to_string(),
             other => panic!("no text but {other:?}"),
+        }
+    }
+
+    /// The next text that is no ping. Pings are answered, as clients do: one may come at any moment.
+    pub async fn told(&mut self) -> String {
+        loop {
+            match self.message().await {
+                Some(Message::Text(ping)) if ping == "2" => self.send("3").await,
+                Some(Message::Text(text)) => return text.to_string(),
+                // Reading it answered it.
+                Some(Message::Ping(_)) => {}
+                other => panic!("no text but {other:?}"),
+            }
         }
     }
 
@@ -224,8 +237,19 @@ impl Poller {
     pub async fn connect_with(server: &Server, client: reqwest::Client) -> Self {
         let poller = Self::open_with(server, client).await;
         assert_eq!(poller.post("40").await, (200, "ok".into()));
-        let (status, body) = poller.poll().await;
-        assert!(status == 200 && body.contains("\x1e42[\"auth\""), "{body}");
+        let mut told = false;
+        while !told {
+            let (status, body) = poller.poll().await;
+            assert_eq!(status, 200, "{body}");
+            for packet in body.split('\x1e') {
+                told |= packet.starts_with("42[\"auth\"");
+                // A ping may come at any moment.
+                match packet {
+                    "2" => assert_eq!(poller.post("3").await.0, 200),
+                    other => assert!(other.starts_with('4') && !other.starts_with("44"), "{body}"),
+                }
+            }
+        }
         poller
     }
 

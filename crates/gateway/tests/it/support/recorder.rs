@@ -115,9 +115,12 @@ impl Recorder {
                 self.gate.notified().await;
                 self.record(Call::Done(format!("wait {}", socket.is_connected())));
             }
-            "ask" => {
-                let answer =
-                    socket.emit_with_ack("question", &["1"], Duration::from_millis(500)).await;
+            "ask" | "ask-briefly" => {
+                let patience = match &*event.name {
+                    "ask" => Duration::from_secs(60),
+                    _ => Duration::from_millis(500),
+                };
+                let answer = socket.emit_with_ack("question", &["1"], patience).await;
                 let answer = match answer {
                     Ok(args) => args.iter().map(|arg| arg.get()).collect::<Vec<_>>().join(","),
                     Err(error) => error.to_string(),
