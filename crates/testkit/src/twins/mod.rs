@@ -36,7 +36,7 @@ pub struct Twin {
 pub async fn assert_alike(left: Twin, right: Twin, seed: u64, steps: u64) {
     println!("TIDINGS_SEED={seed} TIDINGS_STEPS={steps}");
     let begun = Instant::now();
-    let mut script = Script::new(seed);
+    let mut script = Script::new(seed, steps);
     let mut told = 0;
     for (number, step) in script.opening().into_iter().enumerate() {
         told += both(&left, &right, &step, &format!("opening {number}")).await;

@@ -8,7 +8,7 @@ use tidings_core::{
     ids::{Rev, UserId},
     inbox::{InboxOp, OpenFrom, PageQuery},
     notification::NewMessage,
-    ports::{Accept, PruneBefore, Store},
+    ports::{Accept, Clock as _, PruneBefore, Store},
     time::Timestamp,
     user::User,
 };
@@ -34,15 +34,30 @@ impl Step {
     }
 }
 
+/// All happens in the month that the clock starts in. A store with partitions takes a month out whole, which counts as
+/// several changes where the other makes one: that is tested by itself.
+const MONTH: Duration = Duration::from_secs(31 * 86_400);
+/// Of it so much is for all short steps.
+const LEFT: Duration = Duration::from_secs(86_400);
+/// Long jumps of the clock that find room in it, about.
+const JUMPS: f64 = 40.0;
+
 pub(super) struct Script {
     dice: Dice,
+    /// How likely a step is to be after a long jump.
+    jumpy: f64,
+    /// The clock does not go as far.
+    end: Timestamp,
     /// No two notifications expire at the same instant: which of them goes first is free.
     expiries: BTreeSet<Timestamp>,
 }
 
 impl Script {
-    pub(super) fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed), expiries: BTreeSet::new() }
+    pub(super) fn new(seed: u64, steps: u64) -> Self {
+        let dice = Dice::new(seed);
+        let end = dice.clock.now().plus(MONTH);
+        let jumpy = (JUMPS / steps as f64).min(0.000_5);
+        Self { dice, jumpy, end, expiries: BTreeSet::new() }
     }
 
     /// Makes every inbox, in one order.
@@ -64,7 +79,8 @@ impl Script {
         }
         // Keys count for a day.
         let jump = Duration::from_secs(3_600 * self.dice.rng.random_range(1..30));
-        let now = match self.dice.chance(0.000_5) {
+        let finds_room = self.dice.clock.now().plus(jump + LEFT) < self.end;
+        let now = match self.dice.chance(self.jumpy) && finds_room {
             true => self.dice.clock.advance(jump),
             false => self.dice.clock.tick(),
         };
