@@ -67,7 +67,9 @@ impl Cluster {
     fn take_seats(&self) -> Vec<(RoomName, UserId)> {
         let mut noted = self.noted.lock();
         let next: Vec<_> = noted.seats.iter().take(BATCH).cloned().collect();
-        noted.seats.retain(|seats| !next.contains(seats));
+        for seats in &next {
+            noted.seats.remove(seats);
+        }
         next
     }
 }
