@@ -69,18 +69,18 @@ impl Stream {
         Ok(reply.claimed.into_iter().map(Entry::from).collect())
     }
 
-    /// They are carried out, and go.
-    pub async fn done(&mut self, ids: &[String]) -> Result<()> {
+    /// They are carried out, and go. Gives how many of them nobody else had said this of.
+    pub async fn done(&mut self, ids: &[String]) -> Result<usize> {
         if ids.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
         let Settings { stream, group, .. } = &self.settings;
         let mut both = redis::pipe();
-        both.atomic().cmd("XACK").arg(stream).arg(group).arg(ids).ignore();
+        both.atomic().cmd("XACK").arg(stream).arg(group).arg(ids);
         both.cmd("XDEL").arg(stream).arg(ids).ignore();
         let mut connection = self.redis.connection().await?;
-        let answer = both.query_async(&mut connection).await;
-        self.redis.judge(answer).await
+        let answer: redis::RedisResult<(usize,)> = both.query_async(&mut connection).await;
+        Ok(self.redis.judge(answer).await?.0)
     }
 
     /// It cannot be carried out: it is put aside with the reason. In a Cluster the dead are elsewhere, so that it
@@ -95,7 +95,8 @@ impl Stream {
         }
         command.arg("payload").arg(entry.payload.as_deref().unwrap_or_default());
         self.redis.query::<()>(&command).await?;
-        self.done(std::slice::from_ref(&entry.id)).await
+        self.done(std::slice::from_ref(&entry.id)).await?;
+        Ok(())
     }
 
     /// Forgets nodes that are long gone: each start makes a new one.

@@ -185,13 +185,16 @@ impl Consumer {
                         return Ok(false);
                     }
                     users.clear();
-                    // At most once: better not said than said twice.
-                    self.stream.done(&[entry.id]).await?;
-                    let said = rooms::publish(&self.state, event).await;
-                    if let Err(problem) = said {
-                        tracing::warn!(%problem, "an event of the stream was not said");
+                    // At most once: better not said than said twice, also by a node that took it over meanwhile.
+                    if self.stream.done(&[entry.id]).await? == 0 {
+                        continue;
                     }
-                    self.state.metrics.ingest.entry(Became::Said);
+                    match rooms::publish(&self.state, event).await {
+                        Ok(()) => self.state.metrics.ingest.entry(Became::Said),
+                        Err(problem) => {
+                            tracing::warn!(%problem, "an event of the stream was not said everywhere");
+                        }
+                    }
                 }
                 Err(reason) => self.bury(&entry, &reason).await?,
             }
