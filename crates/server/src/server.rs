@@ -189,14 +189,11 @@ impl Server {
         stop.await;
         drain(&self.state, &self.gateway).await;
         let abort = serving.abort_handle();
-        match tokio::time::timeout(LAST_WORDS, serving).await {
-            Ok(ended) => ended.context("the listener failed")??,
-            Err(_) => {
-                tracing::warn!("requests that did not end in time are cut off");
-                abort.abort();
-            }
+        let served = tokio::time::timeout(LAST_WORDS, serving).await;
+        if served.is_err() {
+            tracing::warn!("requests that did not end in time are cut off");
+            abort.abort();
         }
-        self.state.bus.leave();
         lifecycle.enter(Phase::Stopping);
         self.state.rooms.detach();
         let mut background = self.background;
@@ -219,8 +216,18 @@ impl Server {
         if let Some(store) = self.store {
             store.close().await?;
         }
-        if let Some(publisher) = self.publisher {
-            publisher.abort();
+        // With the store ends what it publishes; the rest is said before the others are told that this node goes.
+        let said = async {
+            if let Some(publisher) = self.publisher {
+                let _ = publisher.await;
+            }
+            self.state.bus.leave().await;
+        };
+        if tokio::time::timeout(LAST_WORDS, said).await.is_err() {
+            tracing::warn!("not everything was said to the other nodes in time");
+        }
+        if let Ok(ended) = served {
+            ended.context("the listener failed")??;
         }
         tracing::info!(event = "server.stopped");
         Ok(())

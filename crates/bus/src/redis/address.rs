@@ -7,7 +7,7 @@ use redis::{
     ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
 };
 
-use super::certificates::Certificates;
+use super::{certificates::Certificates, channel::Names};
 
 const DEFAULT_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26_379;
@@ -220,6 +220,11 @@ fn decoded(text: &str) -> Result<Option<String>, BadAddress> {
 impl Address {
     pub fn is_cluster(&self) -> bool {
         matches!(self.deployment, Deployment::Cluster { .. })
+    }
+
+    /// How what lies there is called.
+    pub(super) fn names(&self, prefix: &str) -> Names {
+        Names::new(prefix, self.is_cluster(), self.database)
     }
 
     /// Read anew, if some are named.

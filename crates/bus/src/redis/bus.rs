@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::{
     channel::Topic,
     handle::Redis,
-    history,
+    history::{self, NotKept},
     shared::{Shared, away},
     stats::Stats,
     wire::Bodies,
@@ -124,11 +124,15 @@ impl Bus for RedisBus {
         if let RoomSignal::Event(event) = &**signal
             && let Some(limits) = event.history.filter(|_| !event.volatile)
         {
-            let kept = history::publish(&shared.redis, &shared.voice, event, limits).await;
-            if kept.is_err() {
-                shared.say_beside_history(signal, event);
-            }
-            return kept;
+            return match history::publish(&shared.redis, &shared.voice, event, limits).await {
+                Ok(()) => Ok(()),
+                Err(NotKept::Refused(problem)) => {
+                    shared.say_beside_history(signal, event);
+                    Err(problem)
+                }
+                // Saying it again could be saying it twice.
+                Err(NotKept::Unknown(problem)) => Err(problem),
+            };
         }
         shared.tell_room(signal);
         let topic = Topic::Room(signal.room().clone());
@@ -205,7 +209,8 @@ impl Bus for RedisBus {
         self.shared.health()
     }
 
-    fn leave(&self) {
+    async fn leave(&self) {
         self.shared.say(&Topic::Nodes, self.shared.voice.farewell());
+        self.shared.said_everything().await;
     }
 }

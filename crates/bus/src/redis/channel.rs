@@ -1,7 +1,8 @@
 //! The names of channels and keys, as an operator finds them in Redis.
 //!
 //! `tidings:user:alice`, `tidings:room:post:1`, `tidings:node:node-1`, `tidings:nodes`; on a
-//! Cluster with the partition's tag, as in `tidings:{3f}:user:alice`, and sharded.
+//! Cluster with the partition's tag, as in `tidings:{3f}:user:alice`, and sharded. Channels know no
+//! databases: in another than the first it is `tidings:db1:user:alice`.
 
 use tidings_core::{
     ids::{NodeId, UserId},
@@ -39,33 +40,32 @@ impl Topic {
 #[derive(Debug, Clone)]
 pub struct Names {
     prefix: String,
+    /// Of the database, in names of channels; keys are apart by themselves.
+    database: String,
     /// Names carry tags, and channels are sharded.
     pub(super) cluster: bool,
 }
 
 impl Names {
-    pub(super) fn new(prefix: &str, cluster: bool) -> Self {
-        Self { prefix: prefix.to_owned(), cluster }
+    pub(super) fn new(prefix: &str, cluster: bool, database: i64) -> Self {
+        let database = if database == 0 { String::new() } else { format!("db{database}:") };
+        Self { prefix: prefix.to_owned(), database, cluster }
     }
 
     pub(super) fn channel(&self, topic: &Topic) -> String {
-        let partition = topic.partition();
+        let start = self.start(topic.partition()) + &self.database;
         match topic {
-            Topic::User(user) => self.key(partition, "user", user.as_str()),
-            Topic::Room(room) => self.key(partition, "room", room.as_str()),
-            Topic::Node(node) => self.key(partition, "node", node.as_str()),
-            Topic::Nodes => self.start(partition) + "nodes",
-            Topic::Probe(node, _) => self.key(partition, "probe", node.as_str()),
+            Topic::User(user) => name(start, "user", user.as_str()),
+            Topic::Room(room) => name(start, "room", room.as_str()),
+            Topic::Node(node) => name(start, "node", node.as_str()),
+            Topic::Nodes => start + "nodes",
+            Topic::Probe(node, _) => name(start, "probe", node.as_str()),
         }
     }
 
     /// The name of something in a partition: all names of it lie in the same slot.
     pub fn key(&self, partition: Partition, noun: &str, name: &str) -> String {
-        let mut key = self.start(partition);
-        key.push_str(noun);
-        key.push(':');
-        key.push_str(name);
-        key
+        self::name(self.start(partition), noun, name)
     }
 
     fn start(&self, partition: Partition) -> String {
@@ -88,6 +88,13 @@ impl Names {
     }
 }
 
+fn name(mut start: String, noun: &str, name: &str) -> String {
+    start.push_str(noun);
+    start.push(':');
+    start.push_str(name);
+    start
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,11 +103,17 @@ mod tests {
     fn names_are_those_that_are_documented() {
         let alice = Topic::User(UserId::new("alice").unwrap());
         let post = Topic::Room(RoomName::parse("post:1").unwrap());
-        let one = Names::new("tidings", false);
+        let one = Names::new("tidings", false, 0);
         assert_eq!(one.channel(&alice), "tidings:user:alice");
         assert_eq!(one.channel(&post), "tidings:room:post:1");
         assert_eq!(one.channel(&Topic::Nodes), "tidings:nodes");
-        let cluster = Names::new("tidings", true);
+        let staging = Names::new("tidings", false, 1);
+        assert_eq!(staging.channel(&alice), "tidings:db1:user:alice");
+        assert_eq!(
+            staging.key(alice.partition(), "connections", "alice"),
+            "tidings:connections:alice"
+        );
+        let cluster = Names::new("tidings", true, 0);
         let tag = Partition::of("alice").tag();
         assert_eq!(cluster.channel(&alice), format!("tidings:{{{tag}}}:user:alice"));
     }

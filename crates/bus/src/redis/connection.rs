@@ -100,7 +100,7 @@ pub(super) struct Commands(Arc<State>);
 
 #[derive(Default)]
 struct State {
-    /// The address that it was opened to, and it.
+    /// Locked while it is opened: one tries for all.
     open: tokio::sync::Mutex<Option<Connection>>,
     alone_until: Mutex<Option<Instant>>,
 }
@@ -112,12 +112,16 @@ impl Commands {
         settings: &Settings,
         single: Option<ConnectionInfo>,
     ) -> Result<Connection, BusError> {
-        if self.0.alone_until.lock().is_some_and(|until| Instant::now() < until) {
+        if self.is_left_alone() {
             return Err(BusError("Redis is away".to_owned()));
         }
         let mut open = self.0.open.lock().await;
         if let Some(connection) = &*open {
             return Ok(connection.clone());
+        }
+        if self.is_left_alone() {
+            // Whoever was here first has just tried.
+            return Err(BusError("Redis is away".to_owned()));
         }
         let opened = match single {
             Some(info) => self::open(info, settings).await.map(Connection::Single),
@@ -130,6 +134,10 @@ impl Commands {
                 Err(failed(problem))
             }
         }
+    }
+
+    fn is_left_alone(&self) -> bool {
+        self.0.alone_until.lock().is_some_and(|until| Instant::now() < until)
     }
 
     fn leave_alone(&self) {

@@ -69,7 +69,7 @@ impl Redis {
         };
         let (sender, topology) = watch::channel(first);
         let doubts = Arc::new(tokio::sync::Notify::new());
-        let names = Names::new(&settings.prefix, settings.address.is_cluster());
+        let names = settings.address.names(&settings.prefix);
         let inner = Inner {
             names,
             topology,

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use redis::{FromRedisValue, Script, Value};
+use redis::{FromRedisValue, RedisResult, Script, Value};
 use tidings_core::{
     ports::BusError,
     room::{Epoch, History, Past, Position, RoomEvent, RoomName, RoomSignal},
@@ -33,25 +33,39 @@ fn new_epoch() -> String {
     Epoch(rand::random()).to_string()
 }
 
+/// Why an event is not kept.
+pub(super) enum NotKept {
+    /// Nobody heard of it.
+    Refused(BusError),
+    /// There was no answer: perhaps it is, and everybody heard of it.
+    Unknown(BusError),
+}
+
 /// Everybody who listens, also this node, hears of it with its position.
 pub(super) async fn publish(
     redis: &Redis,
     voice: &Voice,
     event: &RoomEvent,
     limits: History,
-) -> Result<(), BusError> {
+) -> Result<(), NotKept> {
     let names = redis.names();
     let channel = names.channel(&Topic::Room(event.room.clone()));
     let [meta, events] = keys(names, &event.room);
-    let _: Value = redis
-        .run(&PUBLISH, |script| {
-            script.key(meta).key(events);
-            script.arg(new_epoch()).arg(event.at.as_millis()).arg(limits.messages);
-            script.arg(millis(limits)).arg(MAX_BYTES).arg(names.publish()).arg(channel);
-            script.arg(voice.history()).arg(wire::event_text(event));
-        })
-        .await?;
-    Ok(())
+    let mut connection = redis.connection().await.map_err(NotKept::Refused)?;
+    let mut script = PUBLISH.key(meta);
+    script.key(events);
+    script.arg(new_epoch()).arg(event.at.as_millis()).arg(limits.messages);
+    script.arg(millis(limits)).arg(MAX_BYTES).arg(names.publish()).arg(channel);
+    script.arg(voice.history()).arg(wire::event_text(event));
+    // A connection to a Cluster may send it again by itself.
+    script.arg(format!("{:016x}", rand::random::<u64>()));
+    let answer: RedisResult<Value> = script.invoke_async(&mut connection).await;
+    let is_refusal = answer.as_ref().is_err_and(|problem| problem.code().is_some());
+    match redis.judge(answer).await {
+        Ok(_) => Ok(()),
+        Err(problem) if is_refusal => Err(NotKept::Refused(problem)),
+        Err(problem) => Err(NotKept::Unknown(problem)),
+    }
 }
 
 pub(super) async fn read(

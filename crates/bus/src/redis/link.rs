@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     task::AbortHandle,
 };
 
@@ -20,18 +20,20 @@ use super::{
     listener::Listener,
     partition::Partition,
     shared::Shared,
-    speaker::{self, Utterance},
+    speaker::{self, Utterance, Waiting},
     topics::Generation,
 };
 
-/// Messages that may wait for the connection; more are not said, and others are told to look.
+/// Messages that may wait for the connection, and their bytes; more are not said, and others are told to look.
 const WAITING: usize = 16_384;
+const WAITING_BYTES: usize = 64 << 20;
 
 pub(super) struct Link {
     pub(super) server: Server,
     pub(super) partitions: Vec<Partition>,
     pub(super) state: Arc<LinkState>,
-    utterances: mpsc::Sender<Utterance>,
+    utterances: mpsc::Sender<Waiting>,
+    room: Arc<Semaphore>,
     /// As many as somebody waits for.
     wishes: mpsc::UnboundedSender<Wish>,
     tasks: [AbortHandle; 2],
@@ -73,8 +75,11 @@ impl LinkState {
         self.listens.store(true, Ordering::Release);
     }
 
-    pub(super) fn lag(&self) -> Duration {
-        Duration::from_micros(self.lag.load(Ordering::Relaxed))
+    /// How long a probe took; a longer time, if the one that is under way has taken that already.
+    pub(super) fn lag(&self, now: Instant) -> Duration {
+        let last = Duration::from_micros(self.lag.load(Ordering::Relaxed));
+        let awaited = self.probe_awaited().map(|since| now.duration_since(since));
+        last.max(awaited.unwrap_or_default())
     }
 
     pub(super) fn probe_sent(&self, number: u64, now: Instant) {
@@ -123,12 +128,23 @@ impl Link {
         };
         let tasks =
             [tokio::spawn(speaking).abort_handle(), tokio::spawn(listener.run()).abort_handle()];
-        Arc::new(Self { server, partitions, state, utterances, wishes, tasks })
+        let room = Arc::new(Semaphore::new(WAITING_BYTES));
+        Arc::new(Self { server, partitions, state, utterances, room, wishes, tasks })
     }
 
     /// Says something; `false`: it cannot be said now.
     pub(super) fn say(&self, utterance: Utterance) -> bool {
-        self.state.speaks.load(Ordering::Acquire) && self.utterances.try_send(utterance).is_ok()
+        if !self.state.speaks.load(Ordering::Acquire) {
+            return false;
+        }
+        let bytes = u32::try_from(utterance.payload.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else { return false };
+        self.utterances.try_send(Waiting { utterance, _room: room }).is_ok()
+    }
+
+    /// Whether nothing waits to be said.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.state.speaks.load(Ordering::Acquire) || self.room.available_permits() == WAITING_BYTES
     }
 
     pub(super) fn wish(&self, wish: Wish) {

@@ -95,17 +95,31 @@ impl Listener {
         let mut line = self.open().await?;
         let fixed = self.shared.fixed_topics(&self.partitions);
         self.subscribe(&mut line, &fixed).await?;
-        let wanted = self.shared.topics.lock().in_partitions(&self.partitions);
-        for topics in wanted.chunks(AT_ONCE) {
-            self.subscribe(&mut line, topics).await?;
+        let mut channels = fixed.len();
+        while let Some(unheard) = self.unheard_or_listening(&line) {
+            for topics in unheard.chunks(AT_ONCE) {
+                self.subscribe(&mut line, topics).await?;
+            }
+            channels += unheard.len();
         }
-        self.state.listens_as(line.generation);
         self.shared.counters.connects.add(1);
         backoff.reset();
-        tracing::info!(event = "bus.connected", server = %self.server, channels = wanted.len());
+        tracing::info!(event = "bus.connected", server = %self.server, channels);
         // Whatever was said until now may have gone past us.
         self.shared.sink.missed();
         self.serve(&mut line).await
+    }
+
+    /// What is wanted and this connection does not hear yet. `None`: it hears everything, and whoever wants more from now
+    /// on asks it to: that is settled under the lock, so that nobody falls between.
+    fn unheard_or_listening(&self, line: &Line) -> Option<Vec<Topic>> {
+        let topics = self.shared.topics.lock();
+        let unheard = topics.unheard(&self.partitions, line.generation);
+        if unheard.is_empty() {
+            self.state.listens_as(line.generation);
+            return None;
+        }
+        Some(unheard)
     }
 
     async fn open(&self) -> Result<Line, Ended> {
@@ -146,9 +160,11 @@ impl Listener {
                     topics.push(topic);
                     waiting.push(done);
                 }
-                Wish::Forget(forgotten) => {
+                Wish::Forget(mut forgotten) => {
                     self.subscribe(line, &topics).await?;
                     topics.clear();
+                    // Somebody may want it again, and may be heard already: this wish can be older than the connection.
+                    self.shared.topics.lock().drop_wanted(&mut forgotten);
                     for topics in forgotten.chunks(AT_ONCE) {
                         self.unsubscribe(line, topics).await?;
                     }
@@ -156,9 +172,13 @@ impl Listener {
             }
         }
         self.subscribe(line, &topics).await?;
+        let mut late = false;
         for done in waiting {
-            // Who gave up waiting is subscribed all the same.
-            let _ = done.send(());
+            late |= done.send(()).is_err();
+        }
+        if late {
+            // Who gave up waiting is subscribed all the same, and has looked at what there was before that.
+            self.shared.sink.missed();
         }
         Ok(())
     }

@@ -33,6 +33,8 @@ use super::{
 
 /// How long a subscription waits to be confirmed.
 const CONFIRMATION: Duration = Duration::from_secs(2);
+/// Between two looks at whether everything was said.
+const LOOK: Duration = Duration::from_millis(5);
 /// Rooms whose history is to begin again.
 const MAX_BROKEN: usize = 10_000;
 
@@ -94,9 +96,10 @@ impl Shared {
 
     pub(super) fn health(&self) -> BusHealth {
         let links = self.links.read();
-        let connected =
-            !links.masters.is_empty() && links.masters.iter().all(|link| link.state.is_up());
-        let lag = links.masters.iter().map(|link| link.state.lag()).max();
+        // A partition without a master is one whose users are not heard.
+        let is_up = |partition| links.of(partition).is_some_and(|link| link.state.is_up());
+        let connected = Partition::all().all(is_up);
+        let lag = links.masters.iter().map(|link| link.state.lag(Instant::now())).max();
         BusHealth { connected, lag }
     }
 
@@ -140,6 +143,16 @@ impl Shared {
         self.counters.unpublished.add(1);
         self.confession.store(true, Ordering::Release);
         Err(away())
+    }
+
+    /// Returns when nothing waits to be said, or cannot be said now.
+    pub(super) async fn said_everything(&self) {
+        let links: Vec<_> = self.links.read().masters.clone();
+        for link in links {
+            while !link.is_silent() {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
     }
 
     /// There is a connection to speak through. What was to be said before it may not have been:
@@ -243,7 +256,11 @@ impl Shared {
             Heard::Answer(id, concerned) => self.nodes.answered(id, from()?, concerned),
             Heard::Probe(number) => link.probe_heard(number, Instant::now()),
             Heard::Beat => self.nodes.heard(from()?, Instant::now()),
-            Heard::Farewell => self.nodes.left(&from()?),
+            Heard::Farewell => {
+                self.nodes.left(&from()?);
+                // What it said last may not have got as far as Redis.
+                self.sink.missed();
+            }
             Heard::Missed => self.sink.missed(),
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use redis::{RedisResult, aio::MultiplexedConnection};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{address::Server, connection, link::LinkState, settings::Backoff, shared::Shared};
 
@@ -16,15 +16,20 @@ pub(super) struct Utterance {
     pub(super) payload: Vec<u8>,
 }
 
+/// One that waits, and the room that it takes until it was said.
+pub(super) struct Waiting {
+    pub(super) utterance: Utterance,
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
 /// Runs until it is aborted, or the link is dropped.
 pub(super) async fn run(
     shared: Arc<Shared>,
     server: Server,
     state: Arc<LinkState>,
-    mut said: mpsc::Receiver<Utterance>,
+    mut said: mpsc::Receiver<Waiting>,
 ) {
     let mut backoff = Backoff::default();
-    let mut batch = Vec::new();
     let settings = shared.redis.settings().clone();
     loop {
         let opened = match settings.address.of_server(&server) {
@@ -33,10 +38,9 @@ pub(super) async fn run(
         };
         let problem = match opened {
             Ok(connection) => {
-                backoff.reset();
                 state.speaks.store(true, Ordering::Release);
                 shared.can_speak();
-                let ended = speak(&shared, connection, &mut said, &mut batch).await;
+                let ended = speak(&shared, connection, &mut said, &mut backoff).await;
                 state.speaks.store(false, Ordering::Release);
                 match ended {
                     Ok(()) => return,
@@ -59,23 +63,28 @@ pub(super) async fn run(
 async fn speak(
     shared: &Shared,
     mut connection: MultiplexedConnection,
-    said: &mut mpsc::Receiver<Utterance>,
-    batch: &mut Vec<Utterance>,
+    said: &mut mpsc::Receiver<Waiting>,
+    backoff: &mut Backoff,
 ) -> RedisResult<()> {
     let command = shared.redis.names().publish();
+    let mut batch = Vec::new();
     loop {
-        if said.recv_many(batch, AT_ONCE).await == 0 {
+        if said.recv_many(&mut batch, AT_ONCE).await == 0 {
             return Ok(());
         }
         let mut pipeline = redis::pipe();
-        for utterance in batch.iter() {
+        for Waiting { utterance, .. } in &batch {
             pipeline.cmd(command).arg(&utterance.channel).arg(&utterance.payload).ignore();
         }
         let count = batch.len() as u64;
-        batch.clear();
         let answer: RedisResult<()> = pipeline.query_async(&mut connection).await;
+        batch.clear();
         match answer {
-            Ok(()) => shared.counters.published.add(count),
+            Ok(()) => {
+                shared.counters.published.add(count);
+                // Not before: one that takes connections may still refuse everything that is said.
+                backoff.reset();
+            }
             Err(problem) => {
                 shared.counters.unpublished.add(count);
                 return Err(problem);

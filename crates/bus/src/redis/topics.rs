@@ -78,9 +78,16 @@ impl Topics {
         taken
     }
 
-    pub(super) fn in_partitions(&self, partitions: &[Partition]) -> Vec<Topic> {
-        let here = |topic: &&Topic| partitions.binary_search(&topic.partition()).is_ok();
-        self.subscribed.keys().filter(here).cloned().collect()
+    /// What lies in these partitions and a connection has not confirmed.
+    pub(super) fn unheard(&self, partitions: &[Partition], by: Generation) -> Vec<Topic> {
+        let here = |topic: &Topic| partitions.binary_search(&topic.partition()).is_ok();
+        let unheard = self.subscribed.iter().filter(|(topic, s)| s.confirmed != by && here(topic));
+        unheard.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Leaves what has been forgotten and not been asked for again.
+    pub(super) fn drop_wanted(&self, forgotten: &mut Vec<Topic>) {
+        forgotten.retain(|topic| !self.subscribed.contains_key(topic));
     }
 
     pub(super) fn len(&self) -> usize {
@@ -110,7 +117,17 @@ mod tests {
         topics.give_back(&alice, start + linger);
         assert_eq!(topics.take_idle(linger, start + linger * 2), std::slice::from_ref(&alice));
         assert_eq!(topics.len(), 0);
+        let mut forgotten = vec![alice.clone()];
+        topics.drop_wanted(&mut forgotten);
+        assert_eq!(forgotten, std::slice::from_ref(&alice));
         topics.add(&alice);
         assert!(!topics.is_confirmed(&alice, 1));
+        topics.drop_wanted(&mut forgotten);
+        assert!(forgotten.is_empty(), "it is wanted again");
+        let partitions: Vec<Partition> = Partition::all().collect();
+        assert_eq!(topics.unheard(&partitions, 2), std::slice::from_ref(&alice));
+        topics.confirm([&alice], 2);
+        assert!(topics.unheard(&partitions, 2).is_empty());
+        assert!(topics.unheard(&[], 3).is_empty());
     }
 }

@@ -93,8 +93,8 @@ pub trait Bus: Send + Sync + 'static {
 
     fn health(&self) -> BusHealth;
 
-    /// This node goes: others need not wait for it any more.
-    fn leave(&self) {}
+    /// This node goes: others need not wait for it any more. Returns when everything that was published is on its way.
+    async fn leave(&self) {}
 }
 
 /// Where a node's bus delivers what it hears. Must not block.

@@ -49,6 +49,13 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// Whether what is here came later, as far as that can be told: what was forgotten begins anew.
+    pub fn is_after(self, other: Self) -> bool {
+        self.epoch != other.epoch || self.offset > other.offset
+    }
+}
+
 /// A room's history, for who has heard it up to some position.
 #[derive(Debug, Clone)]
 pub struct Past {

@@ -8,12 +8,14 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tidings_core::{
     ids::NodeId,
     inbox::InboxChange,
     ports::{BusSink, Clock},
     room::RoomSignal,
     signal::NodeSignal,
+    time::Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -25,18 +27,34 @@ use crate::{
     rooms::{Application, RoomHub},
 };
 
+/// After a node was lost, for so long what it stores is looked for: it may live, and only Redis be away for it.
+const WATCH: Duration = Duration::from_secs(120);
+
 /// That the bus may have lost something.
 #[derive(Default)]
 pub struct Missed {
     pub told: Notify,
     /// Ever: every connection begins with it.
     ever: AtomicBool,
+    /// Until then something may be missing at any time.
+    watch_until: Mutex<Option<Timestamp>>,
 }
 
 impl Missed {
     /// Whether other nodes were ever heard.
     pub fn has_joined(&self) -> bool {
         self.ever.load(Ordering::Relaxed)
+    }
+
+    /// A node went without a word.
+    pub(crate) fn lost_a_node(&self, now: Timestamp) {
+        *self.watch_until.lock() = Some(now.plus(WATCH));
+        self.told.notify_one();
+    }
+
+    /// Whether something may be missing though the bus is well.
+    pub(crate) fn may_miss(&self, now: Timestamp) -> bool {
+        self.watch_until.lock().is_some_and(|until| now < until)
     }
 }
 

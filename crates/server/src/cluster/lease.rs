@@ -128,6 +128,10 @@ fn learn(state: &AppState, roster: tidings_core::registry::Roster) {
         cluster.metrics.lost();
         state.presence.lost(*node, state.clock.now());
     }
+    if !verdict.lost.is_empty() {
+        // What it stored last, or stores without Redis, nobody may have been told of.
+        state.missed.lost_a_node(state.clock.now());
+    }
     cluster.metrics.seen(live, state.presence.elsewhere());
     if !verdict.to_reap.is_empty() {
         *cluster.verdict.lock() = verdict;

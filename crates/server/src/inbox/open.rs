@@ -36,7 +36,8 @@ pub(super) async fn open(
     session: &Arc<InboxSession>,
     request: OpenRequest,
 ) -> Result<(), StoreError> {
-    if let Err(problem) = state.bus.subscribe(&session.user).await {
+    let subscribed = state.bus.subscribe(&session.user).await;
+    if let Err(problem) = &subscribed {
         // The store has everything: the device gets what is there now and the rest by repair.
         tracing::warn!(%problem, "the bus did not confirm a subscription");
     }
@@ -64,6 +65,10 @@ pub(super) async fn open(
     // are pages.
     let more = opening.pending.to < opening.state.rev;
     state.hub.go_live(session, opening.pending.to, more);
+    if subscribed.is_err() {
+        // When it was confirmed at last, and everybody was compared, this one may not have been ready.
+        state.missed.told.notify_one();
+    }
     repair::repair_session(state, session).await
 }
 

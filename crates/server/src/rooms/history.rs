@@ -105,12 +105,11 @@ pub(super) async fn catch_up(
         let missed = past.missed.filter(|_| !overrun);
         let returned =
             Return { position: past.position, recovered: since.map(|_| missed.is_some()) };
+        hub.know(room, session, past.position);
         tell(Some(&returned));
         answer = Some(returned);
         let later = |signal: &&Arc<RoomSignal>| match &***signal {
-            RoomSignal::Event(event) => {
-                event.position.is_none_or(|at| at.offset > past.position.offset)
-            }
+            RoomSignal::Event(event) => event.position.is_none_or(|at| at.is_after(past.position)),
             RoomSignal::MembershipLost { .. } | RoomSignal::Presence { .. } => false,
         };
         let missed = missed.unwrap_or_default();

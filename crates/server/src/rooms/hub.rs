@@ -167,6 +167,19 @@ impl RoomHub {
         is_own || (self.rooms.lock().contains_key(room) && self.heard.take(signal, position))
     }
 
+    /// A connection has heard a room up to there. If it is alone here, so has this node, and what is lost from now on
+    /// can be told.
+    pub(super) fn know(&self, room: &RoomName, session: &InboxSession, position: Position) {
+        let rooms = self.rooms.lock();
+        let is_alone = rooms.get(room).is_some_and(|users| {
+            users.len() == 1
+                && users.get(&session.user).is_some_and(|connections| *connections == 1)
+        });
+        if is_alone {
+            self.heard.begin_at(room, position);
+        }
+    }
+
     /// How many connections of a user are in a room here.
     pub(crate) fn connections_of(&self, room: &RoomName, user: &UserId) -> usize {
         let rooms = self.rooms.lock();

@@ -14,9 +14,10 @@ pub(crate) async fn publish(state: &AppState, mut event: RoomEvent) -> Result<()
     event.history = state.room_kinds.get(event.room.kind()).and_then(|kind| kind.history);
     state.event_log.note(&event);
     let signal = Arc::new(RoomSignal::Event(event));
-    state.bus.publish_room(&signal).await?;
+    let published = state.bus.publish_room(&signal).await;
+    // They may be on another Redis.
     if let (Some(interop), RoomSignal::Event(event)) = (&state.interop, &*signal) {
         interop.publish(event);
     }
-    Ok(())
+    published
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::seq::SliceRandom as _;
 use tidings_gateway::DisconnectReason;
 
+use super::guarded;
 use crate::{bus::Departure, inbox::events, lifecycle::Phase, state::AppState};
 
 /// How long one that goes waits before it comes back, at most: not all that go at about the same
@@ -14,7 +15,7 @@ const RETURN: Duration = Duration::from_secs(2);
 pub(super) async fn run(state: AppState) {
     loop {
         tokio::select! {
-            departure = state.departures.next() => tick(&state, departure).await,
+            departure = state.departures.next() => drop(guarded(tick(&state, departure)).await),
             () = state.lifecycle.reached(Phase::Stopping) => return,
         }
     }

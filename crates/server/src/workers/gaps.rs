@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use tidings_core::ids::UserId;
 use tokio::sync::mpsc;
 
+use super::guarded;
 use crate::{inbox::repair, lifecycle::Phase, state::AppState};
 
 /// How long a missing change may still come by itself.
@@ -24,7 +25,7 @@ pub(super) async fn run(state: AppState, mut reported: mpsc::UnboundedReceiver<U
         tokio::time::sleep(WAIT).await;
         let distinct: HashSet<UserId> = users.drain(..).collect();
         let distinct: Vec<UserId> = distinct.into_iter().collect();
-        if let Err(problem) = repair(&state, &distinct).await {
+        if let Some(Err(problem)) = guarded(repair(&state, &distinct)).await {
             // They are reported again, and tried again.
             tracing::warn!(%problem, users = distinct.len(), "gaps could not be repaired");
             tokio::time::sleep(AFTER_FAILURE).await;

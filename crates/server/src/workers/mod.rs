@@ -185,15 +185,19 @@ fn every_or_when<F, T>(
                 () = woken => {}
                 () = state.lifecycle.reached(Phase::Stopping) => return,
             }
-            // A panic is a bug, but not one that may end upkeep for good.
-            match AssertUnwindSafe(tick(state.clone())).catch_unwind().await {
-                Ok(Ok(())) => {}
-                Ok(Err(problem)) => {
-                    let problem = format!("{problem:#}");
-                    tracing::warn!(problem, "a round of upkeep failed; it is tried again");
-                }
-                Err(_) => tracing::error!("a round of upkeep panicked; it is tried again"),
+            if let Some(Err(problem)) = guarded(tick(state.clone())).await {
+                let problem = format!("{problem:#}");
+                tracing::warn!(problem, "a round of upkeep failed; it is tried again");
             }
         }
     });
+}
+
+/// One round of something that goes on for ever: a panic in it is a bug, but not one that may end it for good.
+async fn guarded<T>(round: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(round).catch_unwind().await;
+    if done.is_err() {
+        tracing::error!("a round of upkeep panicked; it is tried again");
+    }
+    done.ok()
 }

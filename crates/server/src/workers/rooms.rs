@@ -6,6 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tidings_core::room::RoomSignal;
 
 use super::Lost;
+use super::guarded;
 use crate::{
     lifecycle::Phase,
     rooms::{Which, decide_again},
@@ -26,9 +27,9 @@ pub(super) async fn run(state: AppState, mut lost: Lost) {
             () = state.lifecycle.reached(Phase::Stopping) => return,
         };
         let Some(signal) = signal else { return };
-        take_out(&state, &signal).await;
+        guarded(take_out(&state, &signal)).await;
         if state.rooms.take_overrun()
-            && let Err(problem) = tick(state.clone()).await
+            && let Some(Err(problem)) = guarded(tick(state.clone())).await
         {
             tracing::warn!(%problem, "memberships could not be read; they are in a minute");
         }

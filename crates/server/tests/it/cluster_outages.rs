@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tidings_server::config::Config;
 use tidings_testkit::{
     proxy::{Manner, Proxy},
     redis::{Cluster, Redis, Sentinels},
@@ -183,6 +184,35 @@ async fn the_way_to_redis_is_slow_frozen_or_cut() {
         ledger.connected().await;
     }
     ledger.settle().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_node_that_is_cut_off_alone_stores_is_found_by_the_others() {
+    let redis = Redis::start(&[]);
+    let proxy = Proxy::to(redis.port).await;
+    let nodes = Nodes::on(&redis.url()).await;
+    let soon = |config: &mut Config| {
+        config.cluster.heartbeat = Duration::from_millis(300);
+        config.cluster.timeout = Duration::from_secs(2);
+    };
+    let hears = nodes.start_with(soon).await;
+    let behind = format!("redis://{}", proxy.address);
+    let cut_off = nodes.start_with(|config| {
+        soon(config);
+        config.redis_url = Some(behind.into());
+    });
+    let cut_off = cut_off.await;
+    let mut alice = hears.connect("alice").await;
+    cut_off.api().notify("alice", "before").await;
+    assert_eq!(told(&mut alice, 1).await, [1]);
+    proxy.behave(Manner::Freeze);
+    // Nobody is told of it: for the node that hears all is well.
+    for message in ["one", "two"] {
+        cut_off.api().notify("alice", message).await;
+    }
+    assert_eq!(told(&mut alice, 3).await, [2, 3]);
+    cut_off.api().notify("alice", "three").await;
+    assert_eq!(told(&mut alice, 4).await, [4]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -1,21 +1,37 @@
 -- Gives an event its place in the history of its room, keeps it, and publishes it.
 --
--- KEYS[1]  hash: epoch, last (offset), floor, bytes
+-- KEYS[1]  hash: epoch, last (offset), floor, bytes, said (the last publications, "id=offset ")
 -- KEYS[2]  list: one entry for each event, "offset at event"
 -- ARGV     new epoch, now (ms), most events, age (ms), most bytes, publish command,
---          channel, what stands before the position, event
+--          channel, what stands before the position, event, id of the publication
 --
--- Answers {epoch, offset}.
+-- Answers {epoch, offset}; of one that comes again, because its answer was lost, those of the first time.
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then
   epoch = ARGV[1]
   redis.call('HSET', KEYS[1], 'epoch', epoch)
 end
+local said = redis.call('HGET', KEYS[1], 'said') or ''
+local place_before = string.match(said, ARGV[10] .. '=(%d+)')
+if place_before then
+  return {epoch, tonumber(place_before)}
+end
 local now, most, age, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local offset = redis.call('HINCRBY', KEYS[1], 'last', 1)
+said = said .. ARGV[10] .. '=' .. offset .. ' '
+if #said > 512 then
+  said = string.match(said, ' (.*)$')
+end
+redis.call('HSET', KEYS[1], 'said', said)
 local entry = offset .. ' ' .. ARGV[2] .. ' ' .. ARGV[9]
 local count = redis.call('RPUSH', KEYS[2], entry)
-local bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #entry)
+-- The list may have expired since, and its bytes with it.
+local bytes = #entry
+if count > 1 then
+  bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #entry)
+else
+  redis.call('HSET', KEYS[1], 'bytes', bytes)
+end
 while true do
   local first = redis.call('LINDEX', KEYS[2], 0)
   if not first then

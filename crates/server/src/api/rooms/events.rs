@@ -93,8 +93,9 @@ pub(in crate::api) async fn emit(
     let r#type = event.name.clone();
     publish(&state, event).await.map_err(|problem| {
         tracing::warn!(%problem, %room, "an event was not published");
-        let detail = "The event did not reach the other nodes";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUS_UNAVAILABLE", detail).with_retry_after(1)
+        // Nothing that invites to say it again: those who heard it would hear it twice.
+        let detail = "The event may have reached the connections of one node only";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "BUS_UNAVAILABLE", detail)
     })?;
     Ok((StatusCode::ACCEPTED, AxumJson(Emitted { room, r#type })))
 }
