@@ -28,7 +28,8 @@ pub(super) async fn run(state: AppState) {
         };
         let now = state.clock.now();
         let in_doubt = !state.bus.health().connected || state.missed.may_miss(now);
-        if !missed && !(in_doubt && now >= next_look) {
+        let is_due = missed || (in_doubt && now >= next_look);
+        if !is_due {
             continue;
         }
         if missed {
