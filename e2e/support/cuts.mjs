@@ -11,16 +11,25 @@ export class Wire {
   url;
 
   #server;
+  #far;
   #open = new Set();
   #left = Infinity;
 
   static async to(url) {
     const wire = new Wire();
-    const { port, hostname } = new URL(url);
-    wire.#server = createServer((near) => wire.#join(near, dial(Number(port), hostname)));
+    wire.lead(url);
+    wire.#server = createServer((near) => {
+      const { port, hostname } = wire.#far;
+      wire.#join(near, dial(Number(port), hostname));
+    });
     await new Promise((resolve) => wire.#server.listen(0, "127.0.0.1", resolve));
     wire.url = `http://127.0.0.1:${wire.#server.address().port}`;
     return wire;
+  }
+
+  /** From now on connections go there. */
+  lead(url) {
+    this.#far = new URL(url);
   }
 
   /** Breaks everything when this many more bytes have come from the server. */

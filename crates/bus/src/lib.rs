@@ -5,4 +5,4 @@ mod memory;
 pub mod redis;
 pub mod socketio;
 
-pub use memory::{MemoryBroker, MemoryBus, MemoryQuotas, MemoryRegistry};
+pub use memory::{MemoryBroker, MemoryBus, MemoryParking, MemoryQuotas, MemoryRegistry};

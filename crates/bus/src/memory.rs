@@ -1,5 +1,6 @@
 //! A bus inside one process, for one node (or, in tests, several).
 
+mod parking;
 mod quotas;
 mod registry;
 
@@ -21,6 +22,7 @@ use tidings_core::{
     time::Timestamp,
 };
 
+pub use parking::MemoryParking;
 pub use quotas::MemoryQuotas;
 pub use registry::MemoryRegistry;
 
@@ -31,6 +33,7 @@ pub struct MemoryBroker {
     histories: Mutex<Histories>,
     registry: Arc<MemoryRegistry>,
     quotas: Arc<MemoryQuotas>,
+    parking: Arc<MemoryParking>,
 }
 
 /// What all rooms together remember, at most, in bytes.
@@ -46,6 +49,7 @@ impl Default for MemoryBroker {
             histories: Mutex::new(histories),
             registry: Arc::default(),
             quotas: Arc::default(),
+            parking: Arc::default(),
         }
     }
 }
@@ -103,6 +107,11 @@ impl MemoryBroker {
         Arc::clone(&self.quotas)
     }
 
+    /// Where its nodes leave something for one another.
+    pub fn parking(&self) -> Arc<MemoryParking> {
+        Arc::clone(&self.parking)
+    }
+
     /// What its nodes know of one another's connections.
     pub fn registry(&self) -> Arc<MemoryRegistry> {
         Arc::clone(&self.registry)
@@ -150,7 +159,8 @@ impl Bus for MemoryBus {
             self.broker.deliver(signal);
             return Ok(());
         };
-        let Some(limits) = event.history.filter(|_| !event.volatile) else {
+        let limits = event.history.or(event.memory.map(|memory| memory.limits));
+        let Some(limits) = limits.filter(|_| !event.volatile) else {
             self.broker.deliver(signal);
             return Ok(());
         };
@@ -161,6 +171,9 @@ impl Bus for MemoryBus {
         let signal = Arc::new(RoomSignal::Event(RoomEvent { position, ..event.clone() }));
         histories.keep(Arc::clone(&signal), bytes, limits, at);
         self.broker.deliver(&signal);
+        if let Some(memory) = event.memory {
+            self.node.sink.placed(&event.room, memory.id, position);
+        }
         Ok(())
     }
 

@@ -84,6 +84,12 @@ mod quotas {
     tidings_testkit::quotas_conformance!(standalone().quotas().await);
 }
 
+mod parking {
+    use super::standalone;
+
+    tidings_testkit::parking_conformance!(standalone().parking().await);
+}
+
 /// Why a node does not start with this.
 async fn refused(url: &str) -> String {
     match Redis::connect(Settings::new(url.parse().unwrap())).await {

@@ -30,4 +30,9 @@ pub enum NodeSignal {
     Withdrawn { id: NotificationId, users: Vec<UserId>, replaced_by: Option<NotificationId> },
     /// These connections of a user are more than it may have: whoever holds one closes it.
     Surplus { user: UserId, sockets: Vec<Arc<str>> },
+    /// A client has come to node `to`, and the node whose log has this name may believe that it is still there:
+    /// it lets it go, and answers.
+    Release { log: String, pid: String, user: UserId, to: NodeId },
+    /// The answer: whether the client's session can be taken now.
+    Released { pid: String, parked: bool },
 }

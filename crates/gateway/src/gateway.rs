@@ -17,6 +17,7 @@ use crate::metrics::{Metrics, Silent};
 use crate::namespace::{Namespace, Unserved};
 use crate::plain::Plain;
 use crate::reason::DisconnectReason;
+use crate::recovery::SavedSession;
 use crate::socketio::Socket;
 use crate::wheel::{TICK, Wheel};
 
@@ -191,6 +192,22 @@ impl Gateway {
     /// Whether somebody may hear what is said to a room or socket: members, or clients that may come back.
     pub fn may_reach(&self, namespace: &str, room: &str) -> bool {
         self.0.hub(namespace).is_some_and(|hub| hub.may_reach(room))
+    }
+
+    /// The name of a namespace's log, which offsets begin with; `None`: its clients cannot be recovered.
+    pub fn log(&self, namespace: &str) -> Option<String> {
+        Some(self.0.hub(namespace)?.past.as_ref()?.name())
+    }
+
+    /// The session with this pid, for a client that has come back on another node. If we still have it for connected, and
+    /// `may` says that it is this client, it is no longer.
+    pub fn release(
+        &self,
+        namespace: &str,
+        pid: &str,
+        may: impl FnOnce(&Arc<Socket>) -> bool,
+    ) -> Option<Arc<SavedSession>> {
+        self.0.hub(namespace)?.past.as_ref()?.release(pid, may)
     }
 
     /// Number of Engine.IO sessions, those included that are about to open.

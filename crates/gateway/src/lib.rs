@@ -44,7 +44,7 @@ pub use metrics::Metrics;
 pub use namespace::{AckError, ConnectError, Event, Namespace, SendError};
 pub use plain::{Plain, PlainError, PlainMessage, PlainSocket};
 pub use reason::DisconnectReason;
-pub use recovery::{Kept, Recovery, Returning, SavedSession};
+pub use recovery::{Arrival, Claim, Kept, Missing, Passport, Recovery, Returning, SavedSession};
 pub use serve::{PeerAddr, bind, serve};
 pub use socketio::{AckSender, Acknowledged, Asked, Socket};
 pub use tls::{Identity, IdentityError, Tls, TlsLimits};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use crate::reason::DisconnectReason;
-use crate::recovery::{Kept, Returning};
+use crate::recovery::{Arrival, Claim, Kept, Returning, SavedSession};
 use crate::socketio::{AckSender, Socket};
 
 /// A namespace's behaviour.
@@ -42,6 +42,15 @@ pub trait Namespace: Send + Sync + 'static {
     ) -> Result<Vec<String>, ()> {
         Err(())
     }
+
+    /// As `recover`, for a client whose session is not here (any more), or was refused it: the session may be another
+    /// node's. It is as little as there a client's right to ask.
+    async fn arrive(&self, socket: &Arc<Socket>, claim: &Claim) -> Option<Arrival> {
+        None
+    }
+
+    /// The client has gone and may come back, here or with its [`passport`](SavedSession::passport) elsewhere. Do not wait.
+    fn saved(&self, session: &Arc<SavedSession>) {}
 
     /// What is to be kept of a client that may come back ([`SavedSession::kept`](crate::SavedSession::kept)); it is
     /// dropped when it can no longer. Called when its connection has ended, and when it is back before we noticed that;

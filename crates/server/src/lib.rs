@@ -33,6 +33,7 @@ pub mod metrics;
 mod outbound;
 pub mod playground;
 pub mod presence;
+pub mod recovery;
 pub mod rooms;
 pub mod secret;
 pub mod security;

@@ -38,6 +38,7 @@ use crate::{
     metrics::Metrics,
     playground,
     presence::PresenceHub,
+    recovery::Recovery,
     rooms::{Application, EventLog, EventTypes, RoomHub},
     secret,
     spool::Spool,
@@ -194,6 +195,10 @@ impl Server {
             tracing::warn!("requests that did not end in time are cut off");
             abort.abort();
         }
+        // What other nodes need of the clients that went.
+        if tokio::time::timeout(LAST_WORDS, self.state.recovery.settled()).await.is_err() {
+            tracing::warn!("not every session could be left for other nodes");
+        }
         lifecycle.enter(Phase::Stopping);
         self.state.rooms.detach();
         let mut background = self.background;
@@ -310,7 +315,10 @@ fn state(
     let application = Application::new(&config.authorization, Arc::clone(&clock))?.map(Arc::new);
     let missed = Arc::new(Missed::default());
     let departures = Arc::new(Departures::default());
+    let recovery = Arc::new(Recovery::new(&config, cluster.is_shared()));
+    metrics.with(|registry| recovery.metrics.register(registry));
     let sink = NodeSink {
+        recovery: Arc::clone(&recovery),
         missed: Arc::clone(&missed),
         departures: Arc::clone(&departures),
         node: node.clone(),
@@ -351,6 +359,7 @@ fn state(
         ingest,
         interop: socketio.map(|redis| Interop::new(&config.socketio, redis, Arc::clone(&metrics))),
         presence,
+        recovery,
         cluster,
         room_kinds: RoomCatalog::new(config.rooms.clone(), config.dev),
         event_types,

@@ -28,6 +28,7 @@ use crate::{
     limiter::Limiters,
     metrics::Metrics,
     presence::PresenceHub,
+    recovery::Recovery,
     rooms::{Application, EventLog, EventTypes, RoomHub},
     spool::Spool,
 };
@@ -60,6 +61,8 @@ pub struct Shared {
     /// Socket.IO servers of others, if this is one among them.
     pub interop: Option<Arc<Interop>>,
     pub presence: Arc<PresenceHub>,
+    /// Clients that come back on another node.
+    pub recovery: Arc<Recovery>,
     /// This node among others.
     pub cluster: Arc<Cluster>,
     pub room_kinds: RoomCatalog,

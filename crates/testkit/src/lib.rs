@@ -12,6 +12,7 @@ pub mod bus;
 mod clock;
 mod keeper;
 mod message;
+pub mod parking;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

@@ -20,6 +20,7 @@ use super::{
     channel::Topic,
     handle::Redis,
     history::{self, NotKept},
+    memory,
     shared::{Shared, away},
     stats::Stats,
     wire::Bodies,
@@ -133,6 +134,11 @@ impl Bus for RedisBus {
                 // Saying it again could be saying it twice.
                 Err(NotKept::Unknown(problem)) => Err(problem),
             };
+        }
+        if let RoomSignal::Event(event) = &**signal
+            && let Some(limits) = event.memory.filter(|_| !event.volatile)
+        {
+            return memory::publish(shared, signal, event, limits);
         }
         shared.tell_room(signal);
         let topic = Topic::Room(signal.room().clone());

@@ -24,12 +24,12 @@ static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/h
 /// What one room remembers at most, in bytes.
 const MAX_BYTES: usize = 8 << 20;
 
-fn keys(names: &Names, room: &RoomName) -> [String; 2] {
+pub(super) fn keys(names: &Names, room: &RoomName) -> [String; 2] {
     let partition = Partition::of(room.as_str());
     ["history", "events"].map(|noun| names.key(partition, noun, room.as_str()))
 }
 
-fn new_epoch() -> String {
+pub(super) fn new_epoch() -> String {
     Epoch(rand::random()).to_string()
 }
 
@@ -94,7 +94,7 @@ pub(super) async fn forget(redis: &Redis, room: &RoomName) -> Result<(), BusErro
     redis.query(redis::cmd("DEL").arg(&keys(redis.names(), room))).await
 }
 
-fn millis(limits: History) -> u64 {
+pub(super) fn millis(limits: History) -> u64 {
     u64::try_from(limits.age.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -130,9 +130,13 @@ impl Shared {
 
     /// Says something to whoever listens; `false`: it cannot be said now.
     pub(super) fn say(&self, topic: &Topic, payload: Vec<u8>) -> bool {
-        let links = self.links.read();
-        let Some(link) = links.of(topic.partition()) else { return false };
-        link.say(Utterance { channel: self.redis.names().channel(topic), payload })
+        let channel = self.redis.names().channel(topic);
+        self.utter(topic, Utterance { channel, payload, kept: None })
+    }
+
+    pub(super) fn utter(&self, topic: &Topic, utterance: Utterance) -> bool {
+        let link = self.links.read().of(topic.partition()).cloned();
+        link.is_some_and(|link| link.say(utterance))
     }
 
     /// The same, of what others then have to be told to look for.
@@ -273,13 +277,17 @@ impl Shared {
         }
     }
 
-    /// The history of its room does not have it: nobody may believe it whole.
-    pub(super) fn say_beside_history(&self, signal: &Arc<RoomSignal>, event: &RoomEvent) {
+    /// Something was said in the room that Redis does not remember.
+    pub(super) fn breaks(&self, room: &RoomName) {
         let mut broken = self.broken.lock();
         if broken.len() < MAX_BROKEN {
-            broken.insert(event.room.clone());
+            broken.insert(room.clone());
         }
-        drop(broken);
+    }
+
+    /// The history of its room does not have it: nobody may believe it whole.
+    pub(super) fn say_beside_history(&self, signal: &Arc<RoomSignal>, event: &RoomEvent) {
+        self.breaks(&event.room);
         self.tell_room(signal);
         self.say(&Topic::Room(event.room.clone()), self.voice.room(signal));
     }

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use redis::{RedisResult, aio::MultiplexedConnection};
+use redis::{RedisResult, Value, aio::ConnectionLike as _, aio::MultiplexedConnection};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::{address::Server, connection, link::LinkState, settings::Backoff, shared::Shared};
+use super::{
+    address::Server, connection, link::LinkState, memory::Kept, settings::Backoff, shared::Shared,
+};
 
 /// Messages in one pipeline.
 const AT_ONCE: usize = 512;
@@ -14,6 +16,8 @@ const AT_ONCE: usize = 512;
 pub(super) struct Utterance {
     pub(super) channel: String,
     pub(super) payload: Vec<u8>,
+    /// It is kept as well.
+    pub(super) kept: Option<Box<Kept>>,
 }
 
 /// One that waits, and the room that it takes until it was said.
@@ -69,26 +73,51 @@ async fn speak(
     let command = shared.redis.names().publish();
     let mut batch = Vec::new();
     loop {
-        if said.recv_many(&mut batch, AT_ONCE).await == 0 {
+        if batch.is_empty() && said.recv_many(&mut batch, AT_ONCE).await == 0 {
             return Ok(());
         }
         let mut pipeline = redis::pipe();
         for Waiting { utterance, .. } in &batch {
-            pipeline.cmd(command).arg(&utterance.channel).arg(&utterance.payload).ignore();
+            match &utterance.kept {
+                Some(kept) => {
+                    pipeline.add_command(kept.command(&utterance.channel, &utterance.payload));
+                }
+                None => {
+                    pipeline.cmd(command).arg(&utterance.channel).arg(&utterance.payload);
+                }
+            }
         }
-        let count = batch.len() as u64;
-        let answer: RedisResult<()> = pipeline.query_async(&mut connection).await;
-        batch.clear();
-        match answer {
-            Ok(()) => {
-                shared.counters.published.add(count);
+        let count = batch.len();
+        let answers = connection.req_packed_commands(&pipeline, 0, count).await;
+        let said_now = std::mem::take(&mut batch);
+        match answers {
+            Ok(answers) => {
+                for (waiting, answer) in said_now.into_iter().zip(answers) {
+                    batch.extend(settle(waiting, answer)?);
+                }
+                shared.counters.published.add(count as u64);
                 // Not before: one that takes connections may still refuse everything that is said.
                 backoff.reset();
             }
             Err(problem) => {
-                shared.counters.unpublished.add(count);
+                shared.counters.unpublished.add(count as u64);
                 return Err(problem);
             }
+        }
+    }
+}
+
+/// A Redis that refuses to publish is as good as none. What it could only not keep is to be said at least: that is given.
+fn settle(waiting: Waiting, answer: Value) -> RedisResult<Option<Waiting>> {
+    let Waiting { utterance: Utterance { channel, payload, kept }, _room } = waiting;
+    match kept {
+        None => answer.extract_error().map(|_| None),
+        Some(kept) => {
+            let failed = matches!(answer, Value::ServerError(_));
+            let plain = failed.then(|| [kept.plain(), payload].concat());
+            kept.settle(answer);
+            let again = |payload| Utterance { channel, payload, kept: None };
+            Ok(plain.map(|payload| Waiting { utterance: again(payload), _room }))
         }
     }
 }

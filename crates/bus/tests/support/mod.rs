@@ -6,10 +6,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tidings_bus::redis::{Redis, RedisBus, RedisQuotas, RedisRegistry, Settings};
+use tidings_bus::redis::{Redis, RedisBus, RedisParking, RedisQuotas, RedisRegistry, Settings};
 use tidings_core::{
     ids::NodeId,
-    ports::{Bus, BusSink, Quotas, Registry},
+    ports::{Bus, BusSink, Parking, Quotas, Registry},
 };
 use tidings_testkit::{
     bus::BusHarness,
@@ -60,6 +60,11 @@ impl OnRedis {
     pub async fn quotas(&self) -> Arc<dyn Quotas> {
         let redis = Redis::connect(self.settings.clone()).await.unwrap();
         Arc::new(RedisQuotas::new(redis))
+    }
+
+    pub async fn parking(&self) -> Arc<dyn Parking> {
+        let redis = Redis::connect(self.settings.clone()).await.unwrap();
+        Arc::new(RedisParking::new(redis))
     }
 
     pub async fn registry(&self) -> Arc<dyn Registry> {

@@ -54,7 +54,8 @@ pub trait Bus: Send + Sync + 'static {
     /// Gives one subscription back. Changes may still come for a while.
     fn unsubscribe(&self, user: &UserId);
 
-    /// An event with a history is given its position and kept, then published.
+    /// An event with a history is given its position and kept, then published. One with a memory is heard here at once;
+    /// its position, if it gets one, is told to the sink ([`BusSink::placed`]), unless this is an error.
     async fn publish_room(&self, signal: &Arc<RoomSignal>) -> Result<(), BusError>;
 
     /// Returns when signals of this room that are published from now on will reach the sink.
@@ -102,6 +103,9 @@ pub trait BusSink: Send + Sync + 'static {
     fn receive(&self, change: Arc<InboxChange>);
 
     fn receive_room(&self, signal: Arc<RoomSignal>);
+
+    /// An event with a memory that this node said has a position now; `None`: it may never have been said.
+    fn placed(&self, _room: &RoomName, _id: u64, _position: Option<Position>) {}
 
     /// Gives how many (connections, say) it concerned here.
     fn receive_signal(&self, signal: Arc<NodeSignal>) -> u64;

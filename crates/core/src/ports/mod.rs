@@ -5,6 +5,7 @@ mod bus;
 mod clock;
 mod connections;
 mod erasures;
+mod parking;
 mod quotas;
 mod registry;
 mod store;
@@ -13,6 +14,7 @@ pub use bus::{Answers, Bus, BusError, BusHealth, BusSink};
 pub use clock::Clock;
 pub use connections::Connections;
 pub use erasures::Erasures;
+pub use parking::Parking;
 pub use quotas::{Quotas, Taken};
 pub use registry::{Enlisted, Registry, RegistryError, Seated};
 pub use store::{

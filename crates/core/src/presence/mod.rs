@@ -78,7 +78,7 @@ pub struct Details {
 }
 
 /// All that a client said of its presence.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Card {
     pub status: Status,
     /// Others see the user offline, whatever the devices say.

@@ -28,7 +28,7 @@ pub enum WhenDown {
 }
 
 /// What a room remembers for those who come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct History {
     pub messages: usize,

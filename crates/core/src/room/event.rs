@@ -90,8 +90,20 @@ pub struct RoomEvent {
     pub at: Timestamp,
     /// How long the room remembers it.
     pub history: Option<History>,
+    /// How long it is kept for clients that come back on another node, if the room does not remember it anyway.
+    pub memory: Option<Memory>,
     /// Its place among what the room remembers, given by the bus.
     pub position: Option<Position>,
+}
+
+/// An event that is kept for clients that come back on another node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Tells it from others, also before it has a position.
+    pub id: u64,
+    /// For who says it; nobody else needs to know.
+    #[serde(skip)]
+    pub limits: History,
 }
 
 /// Those with a role (`*`: everybody), and the fields that they may see (`*`: all).
@@ -153,6 +165,7 @@ mod tests {
             volatile: false,
             at: Timestamp::EPOCH,
             history: None,
+            memory: None,
             position: None,
         }
     }

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use access::{AccessClaims, Grant, Refusal, Verdict, decide};
 pub use catalog::{History, RoomCatalog, RoomKind, Rule, WhenDown};
 pub use event::{
-    Audience, Except, InvalidEventName, MAX_AUDIENCES, MAX_EVENT_NAME, RoomEvent, RoomSignal,
-    check_event_name,
+    Audience, Except, InvalidEventName, MAX_AUDIENCES, MAX_EVENT_NAME, Memory, RoomEvent,
+    RoomSignal, check_event_name,
 };
 pub use filter::{EventFilter, InvalidFilter};
 pub use glob::matches as glob_matches;

@@ -81,7 +81,7 @@ impl Recipients<'_> {
             numbered,
             volatile: self.volatile,
             most,
-            emitted: Emitted::default(),
+            emitted: Emitted { position: numbered.map(|(_, at)| *at), ..Emitted::default() },
             overflowed: Vec::new(),
         };
         hub.each(&self.target, |socket, count| sending.send(socket, count > DIRECT));
@@ -113,6 +113,8 @@ pub struct Emitted {
     pub queued: usize,
     /// Those that do not, since they are behind or full.
     pub missed: Vec<Arc<Socket>>,
+    /// Its position in the namespace's log, if clients can be recovered.
+    pub position: Option<u64>,
 }
 
 struct Sending<'a> {

@@ -1,12 +1,14 @@
 //! Which of the application's marks a client has, as far as its offset tells.
 
+use serde::{Deserialize, Serialize};
+
 /// Positions between which marks are told apart. A client that stands between two that were merged is told something
 /// twice, never too little.
 const MOST: usize = 32;
 
 /// The marks that a client was sent. An event for one client carries its mark; a broadcast is one for all, and carries
 /// only its position: the client has what was marked before that.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Marks {
     /// What the client had before; `None`: nothing.
     base: Option<u64>,

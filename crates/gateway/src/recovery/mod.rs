@@ -8,11 +8,19 @@
 //! that are not kept and have one recipient need no lock: they repeat the offset sent to this client last. What is in
 //! them the application can send again by itself, from the mark that the client has ([`Frame::marked`]).
 //!
+//! A client may also come back on another node: of each that has gone the application is told ([`Namespace::saved`]), and
+//! takes its [`Passport`] there. What it missed is what the application says ([`Namespace::arrive`]), since a log is of one node.
+//!
+//! [`Namespace::saved`]: crate::Namespace::saved
+//! [`Namespace::arrive`]: crate::Namespace::arrive
+//!
 //! Locks are taken in this order: sessions, log, then those of the hub, then a session's link.
 
+mod adopt;
 mod log;
 mod marks;
 mod offset;
+mod passport;
 mod past;
 mod resume;
 mod saved;
@@ -21,7 +29,9 @@ use std::time::Duration;
 
 pub(crate) use log::Log;
 pub(crate) use marks::Marks;
-pub(crate) use offset::{Claim, Offset};
+pub use offset::Claim;
+pub(crate) use offset::Offset;
+pub use passport::{Arrival, Missing, Passport};
 pub(crate) use past::{Past, Restoring};
 pub(crate) use resume::Resume;
 pub use saved::{Kept, Returning, SavedSession};

@@ -29,6 +29,15 @@ impl Offset {
         Self { log, position: 0, mark: None }
     }
 
+    /// Whether both are the same position of the same log.
+    pub(crate) fn is_at(&self, other: Self) -> bool {
+        (self.log, self.position) == (other.log, other.position)
+    }
+
+    pub(crate) fn log(&self) -> &str {
+        std::str::from_utf8(&self.log).unwrap_or_default()
+    }
+
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (log, rest) = text.split_at_checked(4)?;
         let (position, mark) = match rest.split_once('.') {
@@ -41,8 +50,7 @@ impl Offset {
 
 impl fmt::Display for Offset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let log = std::str::from_utf8(&self.log).unwrap_or_default();
-        write!(f, "{log}{}", self.position)?;
+        write!(f, "{}{}", self.log(), self.position)?;
         match self.mark {
             Some(mark) => write!(f, ".{mark}"),
             None => Ok(()),
@@ -52,7 +60,7 @@ impl fmt::Display for Offset {
 
 /// What a client says to be recovered, in the data of its CONNECT packet beside the application's.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim {
+pub struct Claim {
     pub(crate) pid: Id,
     pub(crate) offset: Offset,
 }
@@ -66,6 +74,16 @@ struct Data<'a> {
 }
 
 impl Claim {
+    /// The secret that the session goes by.
+    pub fn pid(&self) -> &str {
+        self.pid.as_str()
+    }
+
+    /// The name of the log that the client's last event was numbered in: see [`Gateway::log`](crate::Gateway::log).
+    pub fn log(&self) -> &str {
+        self.offset.log()
+    }
+
     pub(crate) fn parse(data: Option<&RawValue>) -> Option<Self> {
         let data: Data<'_> = serde_json::from_str(data?.get()).ok()?;
         Some(Self { pid: Id::parse(&data.pid)?, offset: Offset::parse(&data.offset)? })

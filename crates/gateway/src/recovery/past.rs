@@ -15,31 +15,32 @@ use crate::reason::DisconnectReason;
 use crate::socketio::Socket;
 use crate::table::{Keyed, Table};
 
+use super::resume::Old;
 use super::{Claim, Log, Recovery, Resume, Returning, SavedSession};
 
 pub(crate) struct Past {
-    limits: Recovery,
+    pub(super) limits: Recovery,
     /// How long events are kept, in milliseconds: a client may be gone for a while before we notice.
     retention: u64,
     max_sessions: usize,
-    send_buffer: usize,
-    clock: Clock,
-    log: Mutex<Log>,
-    sessions: Mutex<Sessions>,
+    pub(super) send_buffer: usize,
+    pub(super) clock: Clock,
+    pub(super) log: Mutex<Log>,
+    pub(super) sessions: Mutex<Sessions>,
 }
 
 #[derive(Default)]
-struct Sessions {
+pub(super) struct Sessions {
     /// Clients that are here, as far as we know.
-    live: Table<Live>,
-    saved: HashMap<Id, Arc<SavedSession>>,
+    pub(super) live: Table<Live>,
+    pub(super) saved: HashMap<Id, Arc<SavedSession>>,
     /// Those saved, by the time at which they expire; and some that are back.
     expiring: VecDeque<(u64, Id)>,
     sweeping: bool,
 }
 
 /// A connected client, until it is forgotten or saved; by its pid.
-struct Live(Arc<Socket>);
+pub(super) struct Live(pub(super) Arc<Socket>);
 
 impl Keyed for Live {
     type Key = Id;
@@ -118,19 +119,22 @@ impl Past {
             drop(sessions);
             return socket.hub().remove(socket);
         }
-        {
+        let saved = {
             let log = self.log.lock();
             let saved = Arc::new(SavedSession::of(socket, resume, log.head(), expires));
             socket.hub().remove(socket);
-            sessions.saved.insert(saved.pid, saved);
-        }
+            sessions.saved.insert(saved.pid, Arc::clone(&saved));
+            saved
+        };
         sessions.live.remove(&resume.pid());
         sessions.expiring.push_back((expires, resume.pid()));
         sessions.expire(now, self.max_sessions);
-        if !std::mem::replace(&mut sessions.sweeping, true) {
-            drop(sessions);
+        let sweeps = !std::mem::replace(&mut sessions.sweeping, true);
+        drop(sessions);
+        if sweeps {
             socket.session().gateway.spawn(sweep(Arc::downgrade(self)));
         }
+        socket.hub().handler.saved(&saved);
     }
 
     /// Whether there is a client that may come back.
@@ -185,7 +189,9 @@ impl Past {
             return false;
         }
         let mark = saved.mark(&restoring.claim);
-        resume.recover(pid, saved.sid, saved.first, mark);
+        let (sid, first, came_with) = (saved.sid, saved.first, saved.came_with);
+        resume.recover(Old { pid, sid, first, came_with, mark });
+        resume.kept_alone(saved.alone);
         sessions.saved.remove(&pid);
         sessions.live.insert(Live(socket.clone()));
         for frame in &missed {
@@ -250,7 +256,7 @@ impl Sessions {
 }
 
 impl DisconnectReason {
-    /// Whether the client may go on where it was: neither it nor we wanted the end.
+    /// Whether the client may go on where it was: nobody wanted it gone.
     pub(crate) fn is_recoverable(self) -> bool {
         matches!(
             self,
@@ -259,6 +265,7 @@ impl DisconnectReason {
                 | Self::PingTimeout
                 | Self::SlowConsumer
                 | Self::NodeBufferFull
+                | Self::Shutdown
         )
     }
 }

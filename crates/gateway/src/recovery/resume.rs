@@ -15,14 +15,29 @@ pub(crate) struct Resume {
     /// Log and position at which the socket began.
     log: [u8; 4],
     begin: u64,
-    /// Set once it is recovered: pid, id and beginning of the session it goes on with.
-    old: OnceLock<Box<(Id, Id, u64)>>,
+    /// Set once it is recovered: the session that it goes on with.
+    old: OnceLock<Box<Old>>,
     /// What the next event carries: everything up to here that is for this client is on its way.
     offset: AtomicU64,
     /// What the last event carried.
     sent: AtomicU64,
+    /// The last position of an event that is kept for this client alone.
+    alone: AtomicU64,
     missed: AtomicBool,
     marks: Mutex<Marks>,
+}
+
+/// What a client has from its connection before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Old {
+    pub(super) pid: Id,
+    pub(super) sid: Id,
+    /// Where the session began.
+    pub(super) first: u64,
+    /// An offset of another node's that is as good as `first`.
+    pub(super) came_with: Option<Offset>,
+    /// What the client has of what was marked.
+    pub(super) mark: Option<u64>,
 }
 
 impl Resume {
@@ -34,6 +49,7 @@ impl Resume {
             old: OnceLock::new(),
             offset: AtomicU64::new(begin.position),
             sent: AtomicU64::new(begin.position),
+            alone: AtomicU64::new(0),
             missed: AtomicBool::new(false),
             marks: Mutex::default(),
         }
@@ -47,11 +63,11 @@ impl Resume {
         }
     }
 
-    /// Goes on with the session of before, whose client has what was marked up to `mark`.
-    pub(super) fn recover(&self, pid: Id, sid: Id, first: u64, mark: Option<u64>) {
-        *self.marks.lock() = Marks::after(mark);
+    /// Goes on with the session of before.
+    pub(super) fn recover(&self, old: Old) {
+        *self.marks.lock() = Marks::after(old.mark);
         // Once, by whoever connects the socket.
-        let _ = self.old.set(Box::new((pid, sid, first)));
+        let _ = self.old.set(Box::new(old));
     }
 
     pub(crate) fn is_recovered(&self) -> bool {
@@ -59,15 +75,28 @@ impl Resume {
     }
 
     pub(crate) fn pid(&self) -> Id {
-        self.old.get().map_or(self.own, |old| old.0)
+        self.old.get().map_or(self.own, |old| old.pid)
     }
 
     pub(crate) fn sid(&self) -> Option<&Id> {
-        self.old.get().map(|old| &old.1)
+        self.old.get().map(|old| &old.sid)
     }
 
     pub(super) fn first(&self) -> u64 {
-        self.old.get().map_or(self.begin, |old| old.2)
+        self.old.get().map_or(self.begin, |old| old.first)
+    }
+
+    pub(super) fn came_with(&self) -> Option<Offset> {
+        self.old.get().and_then(|old| old.came_with)
+    }
+
+    /// An event at this position is kept for this client and for no other.
+    pub(crate) fn kept_alone(&self, position: u64) {
+        self.alone.store(position, Ordering::Relaxed);
+    }
+
+    pub(super) fn alone(&self) -> u64 {
+        self.alone.load(Ordering::Relaxed)
     }
 
     /// The offset of an event for this client alone that is not kept.

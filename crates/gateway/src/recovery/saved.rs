@@ -32,6 +32,10 @@ pub struct SavedSession {
     pub(super) last: u64,
     /// Nothing between `last` and `head` was for it.
     pub(super) exact: bool,
+    /// An offset of another node's that is as good as `first`.
+    pub(super) came_with: Option<Offset>,
+    /// The last position of an event that is kept for it alone.
+    pub(super) alone: u64,
 }
 
 impl SavedSession {
@@ -48,6 +52,8 @@ impl SavedSession {
             first: resume.first(),
             last: resume.sent(),
             exact: !resume.has_missed(),
+            came_with: resume.came_with(),
+            alone: resume.alone(),
         }
     }
 
@@ -61,18 +67,38 @@ impl SavedSession {
         self.sid.as_str()
     }
 
+    pub(super) fn marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// The secret that it goes by.
+    pub fn pid(&self) -> &str {
+        self.pid.as_str()
+    }
+
     pub(super) fn mark(&self, claim: &Claim) -> Option<u64> {
-        self.marks.known(claim.offset.position, claim.offset.mark)
+        self.marks.known(self.position(claim.offset)?, claim.offset.mark)
+    }
+
+    /// Its offset as a position of this log.
+    fn position(&self, offset: Offset) -> Option<u64> {
+        let came_with = self.came_with.is_some_and(|old| old.is_at(offset));
+        if came_with {
+            Some(self.first)
+        } else {
+            (offset.log == self.head.log).then_some(offset.position)
+        }
     }
 
     /// From where on it misses events, if its offset can be one of this connection.
     pub(super) fn start(&self, offset: Offset) -> Option<u64> {
-        if offset.log != self.head.log || !(self.first..=self.last).contains(&offset.position) {
+        let position = self.position(offset)?;
+        if !(self.first..=self.last).contains(&position) {
             return None;
         }
         // One who has everything that was sent misses nothing of before it went, however old that is.
-        let all = self.exact && offset.position == self.last;
-        Some(if all { self.head.position } else { offset.position })
+        let all = self.exact && position == self.last;
+        Some(if all { self.head.position } else { position })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::hub::Hub;
 use crate::namespace::{ConnectError, Event, SendError};
 use crate::plain::{PlainError, PlainMessage};
 use crate::reason::DisconnectReason;
-use crate::recovery::{Claim, Restoring};
+use crate::recovery::{Arrival, Claim, Restoring};
 
 use super::ack::AckSender;
 use super::client::Work;
@@ -96,8 +96,8 @@ async fn welcome(
     socket: &Arc<Socket>,
     claim: Option<Claim>,
 ) {
-    let restoring = match claim {
-        Some(claim) => restoring(hub, socket, claim).await,
+    let way = match claim {
+        Some(claim) => way_back(hub, socket, claim).await,
         None => None,
     };
     if let Err(reason) = session.client.admit(socket) {
@@ -119,9 +119,14 @@ async fn welcome(
         }
         Some((past, resume)) => {
             let mut greeted = Ok(());
-            let restored = restoring.is_some_and(|restoring| {
-                past.restore(socket, resume, &restoring, || greeted = session.emit(&greet()))
-            });
+            let reply = || greeted = session.emit(&greet());
+            let restored = match &way {
+                Some(WayBack::Here(restoring)) => past.restore(socket, resume, restoring, reply),
+                Some(WayBack::From(claim, arrival)) => {
+                    past.adopt(socket, resume, (claim, arrival), reply)
+                }
+                None => false,
+            };
             if !restored {
                 greeted = session.emit(&greet());
                 past.arrive(socket, resume);
@@ -132,14 +137,25 @@ async fn welcome(
     hub.handler.connected(socket).await;
 }
 
-/// The session that a client may go on with. If we still had it for connected, it is no longer.
-async fn restoring(hub: &Arc<Hub>, socket: &Arc<Socket>, claim: Claim) -> Option<Restoring> {
-    let (returning, old) = hub.past.as_ref()?.find(claim)?;
-    let rooms = hub.handler.recover(socket, &returning).await.ok()?;
-    if let Some(old) = old {
-        old.supersede();
+/// A session that a client may go on with.
+enum WayBack {
+    Here(Restoring),
+    /// It is another node's.
+    From(Claim, Arrival),
+}
+
+async fn way_back(hub: &Arc<Hub>, socket: &Arc<Socket>, claim: Claim) -> Option<WayBack> {
+    if let Some((returning, old)) = hub.past.as_ref()?.find(claim)
+        && let Ok(rooms) = hub.handler.recover(socket, &returning).await
+    {
+        if let Some(old) = old {
+            // We still had it for connected.
+            old.supersede();
+        }
+        return Some(WayBack::Here(Restoring { claim, rooms }));
     }
-    Some(Restoring { claim, rooms })
+    let arrival = hub.handler.arrive(socket, &claim).await?;
+    Some(WayBack::From(claim, arrival))
 }
 
 fn refuse(session: &Arc<Session>, namespace: &str, error: &ConnectError) {

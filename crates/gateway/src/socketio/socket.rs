@@ -79,6 +79,12 @@ impl Socket {
         self.resume.as_deref()
     }
 
+    /// Up to where events of the namespace were numbered until now; nothing before it was said in a room that this
+    /// socket joins afterwards. Zero if it cannot be recovered.
+    pub fn log_position(&self) -> u64 {
+        self.recovery().map_or(0, |(past, _)| past.lock().head().position)
+    }
+
     pub(crate) fn recovery(&self) -> Option<(&Arc<Past>, &Resume)> {
         self.hub.past.as_ref().zip(self.resume())
     }
@@ -140,6 +146,7 @@ impl Socket {
         let sent = if frame.is_recoverable() {
             let mut log = past.lock();
             let numbered = past.take(&mut log, frame, &Target::rooms(&[self.id()]));
+            resume.kept_alone(log.head().position);
             self.send_numbered(&numbered, log.head().position, false)
         } else {
             let numbered = || Cow::Owned(frame.with_offset(resume.next(frame.mark())));
@@ -300,7 +307,7 @@ impl Socket {
     }
 
     /// The client has come back on another connection.
-    pub(super) fn supersede(self: &Arc<Self>) {
+    pub(crate) fn supersede(self: &Arc<Self>) {
         self.session.close(DisconnectReason::TransportClose, Ending::Abort);
         // Whoever closed it first, at this moment, may not have come to saving it.
         let reason = self.session.lock().closed;

@@ -13,7 +13,7 @@ use tidings_core::{
     ids::NodeId,
     inbox::InboxChange,
     ports::{BusSink, Clock},
-    room::RoomSignal,
+    room::{Position, RoomName, RoomSignal},
     signal::NodeSignal,
     time::Timestamp,
 };
@@ -24,6 +24,7 @@ use crate::{
     auth::Revocations,
     inbox::InboxHub,
     presence::PresenceHub,
+    recovery::Recovery,
     rooms::{Application, RoomHub},
 };
 
@@ -67,6 +68,7 @@ pub struct NodeSink {
     pub application: Option<Arc<Application>>,
     pub missed: Arc<Missed>,
     pub departures: Arc<Departures>,
+    pub recovery: Arc<Recovery>,
     pub node: NodeId,
 }
 
@@ -107,8 +109,23 @@ impl BusSink for NodeSink {
             NodeSignal::Withdrawn { id, users, replaced_by } => {
                 self.inboxes.withdraw(*id, users, *replaced_by)
             }
+            NodeSignal::Release { log, pid, user, to } => {
+                let gateway = self.rooms.gateway();
+                let Some(gateway) = gateway.filter(|here| here.log("/").as_ref() == Some(log))
+                else {
+                    return 0;
+                };
+                drop(gateway);
+                self.recovery.release(pid, user, to);
+                1
+            }
+            NodeSignal::Released { pid, parked } => self.recovery.released(pid, *parked),
             NodeSignal::Surplus { user, sockets } => self.inboxes.close_surplus(user, sockets),
         }
+    }
+
+    fn placed(&self, room: &RoomName, id: u64, position: Option<Position>) {
+        self.rooms.trails.placed(room, id, position);
     }
 
     fn missed(&self) {

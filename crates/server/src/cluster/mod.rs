@@ -11,6 +11,7 @@ mod ask;
 mod follow;
 mod lease;
 mod metrics;
+mod parking;
 mod reap;
 
 use std::{
@@ -20,10 +21,10 @@ use std::{
 };
 
 use parking_lot::{Mutex, RwLock};
-use tidings_bus::redis::{Redis, RedisQuotas, RedisRegistry};
+use tidings_bus::redis::{Redis, RedisParking, RedisQuotas, RedisRegistry};
 use tidings_core::{
     ids::UserId,
-    ports::{Quotas, Registry, RegistryError, Seated, Taken},
+    ports::{Parking, Quotas, Registry, RegistryError, Seated, Taken},
     registry::{Incarnation, Peers, Seats, Verdict},
     room::RoomName,
     time::Timestamp,
@@ -43,9 +44,7 @@ use crate::{
     data_dir::DataDir,
 };
 
-/// Longest that somebody who asks waits for the registry; then this node answers by itself.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// The same for work that nobody waits for.
+/// Longest that work waits for the registry that nobody waits for.
 const LONG_PATIENCE: Duration = Duration::from_secs(5);
 /// After a question without an answer nobody waits for one for so long.
 const LEFT_ALONE: Duration = Duration::from_secs(1);
@@ -110,6 +109,7 @@ pub(crate) struct Full;
 pub struct Common {
     pub registry: Arc<dyn Registry>,
     pub quotas: Arc<dyn Quotas>,
+    pub parking: Arc<dyn Parking>,
 }
 
 /// What is given, or what goes with the bus: that of Redis, unless the bus is another.
@@ -121,6 +121,7 @@ pub(crate) fn common(
     let of_redis = |redis: &Redis| Common {
         registry: Arc::new(RedisRegistry::new(redis.clone())),
         quotas: Arc::new(RedisQuotas::new(redis.clone())),
+        parking: Arc::new(RedisParking::new(redis.clone())),
     };
     given.or_else(|| redis.filter(|_| bus.is_none()).map(of_redis))
 }
@@ -186,7 +187,7 @@ impl Cluster {
         if self.is_left_alone() {
             return None;
         }
-        match within(PATIENCE, question).await {
+        match within(self.times.patience, question).await {
             Ok(answer) => Some(answer),
             Err(problem) => {
                 self.got_no_answer();
@@ -231,7 +232,7 @@ impl Cluster {
             }
         };
         // Too long: others may see for a moment what another node would have hidden.
-        let _ = tokio::time::timeout(PATIENCE, settled).await;
+        let _ = tokio::time::timeout(self.times.patience, settled).await;
     }
 
     pub(crate) fn me(&self) -> Option<Incarnation> {

@@ -15,11 +15,18 @@ pub struct Cluster {
     /// A node that gives none for this long is taken for dead.
     #[serde(with = "duration")]
     pub timeout: Duration,
+    /// Longest that a client waits for what the nodes share; then this node answers by itself.
+    #[serde(with = "duration")]
+    pub patience: Duration,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { heartbeat: Duration::from_secs(2), timeout: Duration::from_secs(10) }
+        Self {
+            heartbeat: Duration::from_secs(2),
+            timeout: Duration::from_secs(10),
+            patience: Duration::from_millis(500),
+        }
     }
 }
 
@@ -32,6 +39,10 @@ pub(super) fn check(config: &Config, need: &mut impl FnMut(bool, &str)) {
     need(
         cluster.timeout >= cluster.heartbeat.saturating_mul(3),
         "cluster.timeout: must be at least three times cluster.heartbeat, or nodes that live are taken for dead",
+    );
+    need(
+        (Duration::from_millis(10)..=Duration::from_secs(60)).contains(&cluster.patience),
+        "cluster.patience: must be between 10ms and 1 minute",
     );
     need(cluster.timeout <= Duration::from_secs(300), "cluster.timeout: must be at most 5 minutes");
 }

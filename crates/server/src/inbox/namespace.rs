@@ -9,7 +9,10 @@ use tidings_core::{
     ids::{DeviceId, Rev},
     time::Timestamp,
 };
-use tidings_gateway::{ConnectError, DisconnectReason, Event, Kept, Namespace, Returning, Socket};
+use tidings_gateway::{
+    Arrival as Arrived, Claim, ConnectError, DisconnectReason, Event, Kept, Namespace, Returning,
+    SavedSession, Socket,
+};
 
 use super::{
     arrival::Arrival,
@@ -22,7 +25,9 @@ use crate::{
     auth::{Claims, TokenError},
     connections::{self, Happened},
     guard::Admitted,
-    presence, rooms, security,
+    presence,
+    recovery::{self, Held},
+    rooms, security,
     state::AppState,
 };
 
@@ -36,11 +41,15 @@ struct Arriving {
     request: OpenRequest,
     /// What it will have again if it is recovered.
     resumed: parking_lot::Mutex<Option<Resumed>>,
+    /// A session that was found for it where one of this node was looked for.
+    found: parking_lot::Mutex<Option<String>>,
 }
 
 /// A client that comes back.
 struct Resumed {
     rooms: rooms::Resumed,
+    /// What was said in them since, if it comes from another node.
+    held: Option<Held>,
     /// The device certainly has everything up to here.
     rev: Option<Rev>,
 }
@@ -121,8 +130,8 @@ impl InboxNamespace {
         let per_minute = self.state.config.limits.client_messages;
         let session =
             InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
-        let (session, resumed) = (Arc::new(session), parking_lot::Mutex::default());
-        socket.set_data(Arc::new(Arriving { session, request, resumed }));
+        let (session, resumed, found) = (Arc::new(session), Default::default(), Default::default());
+        socket.set_data(Arc::new(Arriving { session, request, resumed, found }));
         Ok(())
     }
 
@@ -212,12 +221,30 @@ impl Namespace for InboxNamespace {
             security::recovery_refused(&self.state.audit, &session.user, ip);
             return Err(());
         }
-        let rooms = rooms::authorise(&self.state, session, &left).await;
+        if let Err(found) = recovery::take_back(&self.state, returning.pid(), &left).await {
+            *arriving.found.lock() = found;
+            return Err(());
+        }
+        let rooms = rooms::authorise(&self.state, session, &left.rooms).await;
         let names = rooms.names(session);
         session.presence.inherit(left.card.clone());
         let rev = returning.mark().map(Rev);
-        *arriving.resumed.lock() = Some(Resumed { rooms, rev });
+        *arriving.resumed.lock() = Some(Resumed { rooms, held: None, rev });
         Ok(names)
+    }
+
+    async fn arrive(&self, socket: &Arc<Socket>, claim: &Claim) -> Option<Arrived> {
+        let arriving = socket.data::<Arriving>()?;
+        let (session, found) = (&arriving.session, arriving.found.lock().take());
+        let arrived = recovery::arrive(&self.state, session, claim, found).await?;
+        session.presence.inherit(arrived.card);
+        let (rooms, held, rev) = (arrived.rooms, Some(arrived.held), arrived.rev);
+        *arriving.resumed.lock() = Some(Resumed { rooms, held, rev });
+        Some(arrived.arrival)
+    }
+
+    fn saved(&self, session: &Arc<SavedSession>) {
+        self.state.recovery.park(Arc::downgrade(session));
     }
 
     async fn connected(&self, socket: &Arc<Socket>) {
@@ -227,8 +254,12 @@ impl Namespace for InboxNamespace {
         let mut request = arriving.request.clone();
         let resumed = arriving.resumed.lock().take().filter(|_| socket.recovered());
         rooms::open(&self.state, session).await;
-        if let Some(Resumed { rooms, rev }) = resumed {
+        if let Some(Resumed { rooms, held, rev }) = resumed {
             rooms::resume(&self.state, session, rooms).await;
+            if held.is_some_and(|held| !self.state.recovery.welcome(session, held)) {
+                // It would miss something. The next time it is told so.
+                socket.close_transport(DisconnectReason::ServerError);
+            }
             // A client that says itself what it has knows best.
             request.since = request.since.or(rev.map(Since::Rev));
         }

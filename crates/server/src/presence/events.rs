@@ -5,7 +5,7 @@ use serde_json::{json, value::RawValue};
 use tidings_core::{
     ids::UserId,
     presence::{Coming, Going, News, Own, Status},
-    room::{Except, RoomEvent, RoomName, RoomSignal},
+    room::{Except, RoomEvent, RoomName},
     time::Timestamp,
 };
 use tidings_gateway::Frame;
@@ -91,10 +91,10 @@ pub(super) fn typing(
     user: &UserId,
     starts: bool,
     now: Timestamp,
-) -> Option<RoomSignal> {
+) -> Option<RoomEvent> {
     let name = if starts { "user:typing" } else { "user:stopped-typing" };
     let data = json!({ "room": room, "userId": user, "timestamp": now });
-    Some(RoomSignal::Event(RoomEvent {
+    Some(RoomEvent {
         room: room.clone(),
         name: name.to_owned(),
         data: serde_json::value::to_raw_value(&data).ok()?,
@@ -104,6 +104,7 @@ pub(super) fn typing(
         volatile: starts,
         at: now,
         history: None,
+        memory: None,
         position: None,
-    }))
+    })
 }

@@ -11,7 +11,10 @@ use tidings_core::{
 use tidings_gateway::{Gateway, Socket, Target};
 
 use super::events;
-use crate::{rooms::own_room, state::AppState};
+use crate::{
+    rooms::{own_room, say},
+    state::AppState,
+};
 
 /// Rooms that are told before other work gets a turn.
 const AT_ONCE: usize = 64;
@@ -152,8 +155,8 @@ pub(super) async fn publish(
     starts: bool,
     now: Timestamp,
 ) {
-    let Some(signal) = events::typing(room, user, starts, now) else { return };
-    if let Err(problem) = state.bus.publish_room(&Arc::new(signal)).await {
+    let Some(event) = events::typing(room, user, starts, now) else { return };
+    if let Err(problem) = say(state, event).await {
         tracing::debug!(%problem, "that somebody types was not published");
     }
 }

@@ -119,6 +119,7 @@ mod tests {
             volatile: false,
             at: Timestamp::EPOCH,
             history: None,
+            memory: None,
             position: None,
         })
     }

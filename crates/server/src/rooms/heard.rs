@@ -165,6 +165,11 @@ impl RoomHub {
     /// Says an event to those who are told everything, and holds it for those who are told later.
     pub(super) fn say_remembered(&self, signal: &Arc<RoomSignal>) {
         let RoomSignal::Event(event) = &**signal else { return };
-        self.holds.say(signal, |left_out| self.emit(event, left_out));
+        let trail = self.trails.of(&event.room);
+        let mut trail = trail.as_ref().map(|trail| trail.lock());
+        let told = self.holds.say(signal, |left_out| self.emit(event, left_out));
+        if let (Some(trail), Some(position)) = (&mut trail, event.position) {
+            trail.told(told, 0, Some(position));
+        }
     }
 }

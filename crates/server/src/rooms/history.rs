@@ -56,7 +56,7 @@ impl Holds {
     }
 
     /// Says an event to all but those for whom it is held.
-    pub(super) fn say(&self, signal: &Arc<RoomSignal>, emit: impl FnOnce(&[String])) {
+    pub(super) fn say<R>(&self, signal: &Arc<RoomSignal>, emit: impl FnOnce(&[String]) -> R) -> R {
         let mut holds = self.0.lock();
         let held = holds.get_mut(signal.room()).map(Vec::as_mut_slice).unwrap_or_default();
         for hold in held.iter_mut() {
@@ -67,11 +67,20 @@ impl Holds {
             }
         }
         let left_out: Vec<String> = held.iter().map(|hold| hold.socket.clone()).collect();
-        emit(&left_out);
+        emit(&left_out)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
     }
 
     /// Ends a hold; what was held is said before anything else is.
-    fn release(&self, room: &RoomName, socket: &str, say: impl FnOnce(Vec<Arc<RoomSignal>>, bool)) {
+    pub(super) fn release(
+        &self,
+        room: &RoomName,
+        socket: &str,
+        say: impl FnOnce(Vec<Arc<RoomSignal>>, bool),
+    ) {
         let mut holds = self.0.lock();
         let Some(held) = holds.get_mut(room) else { return };
         let Some(at) = held.iter().position(|hold| hold.socket == socket) else { return };
@@ -122,24 +131,36 @@ pub(super) async fn catch_up(
 
 impl RoomHub {
     /// An event for one connection that came too late for it.
-    fn say_again(&self, session: &InboxSession, signal: &RoomSignal) {
+    pub(super) fn say_again(&self, session: &InboxSession, signal: &RoomSignal) {
         let RoomSignal::Event(event) = signal else { return };
-        let excepted = event.except.users.contains(&session.user)
-            || event.except.sockets.iter().any(|socket| socket == session.socket.id());
-        let filter: Option<EventFilter> = session.rooms.filter(&event.room);
-        if excepted || filter.is_some_and(|filter| !filter.matches(&event.name)) {
-            return;
-        }
-        if let Some(view) = event.view(event.audience(&session.claims().rights.roles)) {
+        let filter = session.rooms.filter(&event.room);
+        if let Some(frame) = frame_for(session, session.socket.id(), filter.as_ref(), event) {
             // Who cannot take it misses it: room events are at most once.
-            let _ = session.socket.emit(&frame(event, &view).recoverable());
+            let _ = session.socket.emit(&frame.recoverable());
         }
     }
 }
 
-/// An event as clients get it. In rooms that remember, its place comes after the data.
+/// An event as one connection gets it, if it does.
+pub(crate) fn frame_for(
+    session: &InboxSession,
+    socket: &str,
+    filter: Option<&EventFilter>,
+    event: &RoomEvent,
+) -> Option<Frame> {
+    let excepted = event.except.users.contains(&session.user)
+        || event.except.sockets.iter().any(|excepted| excepted == socket);
+    if excepted || filter.is_some_and(|filter| !filter.matches(&event.name)) {
+        return None;
+    }
+    let view = event.view(event.audience(&session.claims().rights.roles))?;
+    Some(frame(event, &view))
+}
+
+/// An event as clients get it. In rooms that remember for them, its place comes after the data.
 pub(super) fn frame(event: &RoomEvent, data: &str) -> Frame {
-    let meta = event.position.map(|position| Meta { room: &event.room, position });
+    let position = event.position.filter(|_| event.memory.is_none());
+    let meta = position.map(|position| Meta { room: &event.room, position });
     match meta.and_then(|meta| serde_json::to_string(&meta).ok()) {
         Some(meta) => Frame::event(&event.name, &[data, &meta]),
         None => Frame::event(&event.name, &[data]),

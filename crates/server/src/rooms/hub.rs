@@ -22,6 +22,7 @@ use super::{
     history::{Holds, frame},
     join::own_room,
     lens::{Filters, Viewers, room_of_filter, room_of_viewer},
+    trail::{Told, Trails},
 };
 use crate::{cluster::Cluster, inbox::InboxSession};
 
@@ -41,6 +42,7 @@ pub struct RoomHub {
     pub(super) filters: Filters,
     pub(super) holds: Holds,
     pub(super) heard: Heard,
+    pub(crate) trails: Trails,
 }
 
 /// Who is in a room.
@@ -70,6 +72,7 @@ impl RoomHub {
             filters: Filters::default(),
             holds: Holds::default(),
             heard: Heard::default(),
+            trails: Trails::default(),
         };
         (Arc::new(hub), receiver)
     }
@@ -153,7 +156,6 @@ impl RoomHub {
         }
         if users.is_empty() {
             rooms.remove(room);
-            self.heard.forget(room);
         }
         drop(rooms);
         self.cluster.touch_seats(room, &session.user);
@@ -162,9 +164,15 @@ impl RoomHub {
     /// Whether somebody here is to be told now of what a room remembers.
     fn is_news(&self, signal: &Arc<RoomSignal>, position: Position) -> bool {
         let room = signal.room();
-        // Who is in own rooms is not noted; there one hears on.
-        let is_own = room.kind() == "user";
-        is_own || (self.rooms.lock().contains_key(room) && self.heard.take(signal, position))
+        // Also who may come back is to be told.
+        self.trails.is_open(room) && self.heard.take(signal, position)
+    }
+
+    /// Somebody here does not listen to a room any more.
+    pub(super) fn stop_listening(&self, room: &RoomName) {
+        if self.trails.close(room) {
+            self.heard.forget(room);
+        }
     }
 
     /// A connection has heard a room up to there. If it is alone here, so has this node, and what is lost from now on
@@ -207,9 +215,10 @@ impl RoomHub {
         match &*signal {
             // What the room remembers comes in the order of its positions.
             RoomSignal::Event(event) => match event.position {
+                _ if event.memory.is_some() => self.say_kept(&signal, event),
                 Some(position) if !self.is_news(&signal, position) => {}
                 Some(_) => self.say_remembered(&signal),
-                None => self.emit(event, &[]),
+                None => drop(self.emit(event, &[])),
             },
             RoomSignal::MembershipLost { .. } => {
                 if self.lost.try_send(signal).is_err() {
@@ -231,24 +240,46 @@ impl RoomHub {
         self.overrun.swap(false, Ordering::Relaxed)
     }
 
-    pub(super) fn emit(&self, event: &RoomEvent, left_out: &[String]) {
-        let Some(gateway) = self.gateway() else { return };
+    /// Says an event that is kept for who comes back on another node, and notes what was told.
+    fn say_kept(&self, signal: &Arc<RoomSignal>, event: &RoomEvent) {
+        let Some((trail, memory)) = self.trails.of(&event.room).zip(event.memory) else { return };
+        // Held while it is said: what is told of the trail is of what is in the log.
+        let mut trail = trail.lock();
+        let told = match self.holds.is_empty() {
+            true => self.emit(event, &[]),
+            false => self.holds.say(signal, |left_out| self.emit(event, left_out)),
+        };
+        match event.position {
+            None if !self.trails.awaits(&event.room, memory.id) => trail.told_in_passing(told),
+            position => trail.told(told, memory.id, position),
+        }
+    }
+
+    /// Gives the positions in the log at which it was said.
+    pub(super) fn emit(&self, event: &RoomEvent, left_out: &[String]) -> Told {
+        let Some(gateway) = self.gateway() else { return Told::default() };
         // A user's connections are all in the user's own room.
         let own_rooms = event.except.users.iter().map(own_room);
         let mut except: Vec<String> =
             own_rooms.chain(event.except.sockets.iter().cloned()).collect();
         except.extend(self.filters.deaf_to(&event.room, &event.name));
         except.extend_from_slice(left_out);
+        let say = |rooms: &[String], frame: &Frame| {
+            send(&gateway, rooms, &except, event.volatile, frame).unwrap_or_default()
+        };
         if event.audiences.is_empty() {
-            let frame = frame(event, event.data.get());
-            return send(&gateway, &[event.room.to_string()], &except, event.volatile, &frame);
+            let at = say(&[event.room.to_string()], &frame(event, event.data.get()));
+            return (at, at);
         }
         // Encoded once for each view that somebody has; who has none does not hear of it.
+        let mut told = None;
         for (audience, rooms) in self.viewers.views(event) {
             if let Some(view) = event.view(audience) {
-                send(&gateway, &rooms, &except, event.volatile, &frame(event, &view));
+                let at = say(&rooms, &frame(event, &view));
+                told = Some((told.map_or(at, |(first, _)| first), at));
             }
         }
+        told.unwrap_or_default()
     }
 }
 
@@ -264,10 +295,16 @@ pub(super) fn gateway_rooms(
 }
 
 /// Who cannot take it misses it: room events are at most once.
-fn send(gateway: &Gateway, rooms: &[String], except: &[String], volatile: bool, frame: &Frame) {
+fn send(
+    gateway: &Gateway,
+    rooms: &[String],
+    except: &[String],
+    volatile: bool,
+    frame: &Frame,
+) -> Option<u64> {
     let rooms: Vec<&str> = rooms.iter().map(String::as_str).collect();
     let except: Vec<&str> = except.iter().map(String::as_str).collect();
     let recipients = gateway.to("/", Target::rooms(&rooms).except(&except));
     let recipients = if volatile { recipients.volatile() } else { recipients };
-    recipients.emit(frame);
+    recipients.emit_unless_behind(frame, usize::MAX).position
 }

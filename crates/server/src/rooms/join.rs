@@ -245,12 +245,13 @@ async fn enter(
         state.rooms.holds.begin(&room, socket);
     }
     let (events, most) = (wish.events.as_ref(), kind.max_members);
+    let since = session.socket.log_position();
     if state.rooms.enter(session, &room, events, most, announced).is_err() {
         state.cluster.touch_seats(&room, &session.user);
         state.rooms.holds.end(&room, socket);
         return Err(RoomError::Full);
     }
-    session.rooms.put(room.clone(), grant, subscription);
+    session.rooms.put(room.clone(), grant, (subscription, since));
     let told = |returned: Option<&Return>| tell(session, &events::joined(&room, returned));
     let returned = match kind.history {
         Some(limits) => history::catch_up(state, session, &room, limits, wish.since, told).await,

@@ -8,7 +8,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tidings_core::room::{EventFilter, Grant, RoomName};
 
-use super::{lens::Viewer, subscription::Subscription};
+use super::{lens::Viewer, resume::LeftRoom, subscription::Subscription};
 
 /// The rooms that a connection joined, and on what ground. Its user's own room, which it never
 /// leaves, is not among them.
@@ -37,6 +37,8 @@ struct Own {
 struct Joined {
     grant: Grant,
     subscription: Arc<Subscription>,
+    /// The position of the gateway's log at which it joined.
+    since: u64,
 }
 
 /// Whether others know whether it still holds.
@@ -76,8 +78,24 @@ impl JoinedRooms {
         self.rooms().is_some_and(|rooms| rooms.values().any(|joined| is_asked(joined.grant)))
     }
 
-    pub(super) fn put(&self, room: RoomName, grant: Grant, subscription: Arc<Subscription>) {
-        self.others().rooms.lock().insert(room, Joined { grant, subscription });
+    pub(super) fn put(
+        &self,
+        room: RoomName,
+        grant: Grant,
+        (subscription, since): (Arc<Subscription>, u64),
+    ) {
+        self.others().rooms.lock().insert(room, Joined { grant, subscription, since });
+    }
+
+    /// All rooms, with the events that it wants of them and where in the log it joined.
+    pub(super) fn as_left(&self) -> Vec<LeftRoom> {
+        let Some(rooms) = self.rooms() else { return Vec::new() };
+        let left = rooms.iter().map(|(room, joined)| LeftRoom {
+            room: room.clone(),
+            filter: joined.subscription.filter().cloned(),
+            since: joined.since,
+        });
+        left.collect()
     }
 
     /// It listens to a room in another way than before.

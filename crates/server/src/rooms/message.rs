@@ -75,6 +75,7 @@ pub(super) async fn send(
         volatile: false,
         at: timestamp,
         history: None,
+        memory: None,
         position: None,
     };
     publish(state, event).await.map_err(|problem| {

@@ -10,6 +10,7 @@ mod access;
 mod again;
 mod application;
 pub(crate) mod commands;
+mod elsewhere;
 mod event_log;
 mod events;
 mod heard;
@@ -22,18 +23,24 @@ mod message;
 mod publish;
 mod resume;
 mod subscription;
+mod trail;
 mod types;
 
 pub(crate) use access::may_look;
 pub(crate) use again::{Which, decide_again};
 pub use application::Application;
 pub(crate) use application::signing_key;
+pub(crate) use elsewhere::{Held, missed, trail};
 pub use event_log::EventLog;
 pub(crate) use heard::catch_up;
+pub(crate) use history::frame_for;
 pub use hub::{Presence, RoomHub};
 pub(crate) use join::{bring, close, open, own_room, send_out};
 pub use joined::JoinedRooms;
-pub(crate) use publish::publish;
-pub(crate) use resume::{Left, Resumed, authorise, enter as resume, leave_behind};
+pub(crate) use publish::{publish, say};
+pub(crate) use resume::{
+    Left, LeftRoom, Parked, Resumed, authorise, enter as resume, leave_behind,
+};
+pub(crate) use trail::Trail;
 pub(crate) use types::TypeError;
 pub use types::{EventSpec, EventTypes};

@@ -25,6 +25,9 @@ impl Subscription {
         if let Some(filter) = &filter {
             state.rooms.filters.add(room, filter)?;
         }
+        if is_followed(state, room) {
+            state.rooms.trails.open(room);
+        }
         if let Err(problem) = state.bus.subscribe_room(room).await {
             // What is said on this node still arrives, and memberships are looked at every minute.
             tracing::warn!(%problem, "the bus did not confirm the subscription of a room");
@@ -38,11 +41,20 @@ impl Subscription {
     }
 }
 
+/// Whether it matters what was told in the room.
+fn is_followed(state: &AppState, room: &RoomName) -> bool {
+    let history = state.room_kinds.get(room.kind()).and_then(|kind| kind.history);
+    history.or(state.recovery.memory()).is_some()
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(filter) = &self.filter {
             self.state.rooms.filters.remove(&self.room, filter);
         }
         self.state.bus.unsubscribe_room(&self.room);
+        if is_followed(&self.state, &self.room) {
+            self.state.rooms.stop_listening(&self.room);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod ingest;
 mod interop;
 mod outbox;
 mod presence;
+mod recovery;
 mod retention;
 mod retractions;
 mod revocations;
@@ -129,6 +130,7 @@ fn look_after_connections(loops: &mut JoinSet<()>, state: &AppState, gaps: Gaps,
     );
     loops.spawn(bus::run(state.clone()));
     loops.spawn(departures::run(state.clone()));
+    loops.spawn(recovery::run(state.clone()));
     let room_state = state.clone();
     loops.spawn(async move { rooms::run(room_state, lost).await });
     let gap_state = state.clone();

@@ -64,6 +64,8 @@ mod presence_api;
 mod presence_devices;
 mod proxies;
 mod recovery;
+mod recovery_nodes;
+mod recovery_redis;
 mod requests;
 mod retention;
 mod revocations;

@@ -9,12 +9,12 @@ use crate::{
     support::{Client, TestServer, claims, eventually, logged, sign},
 };
 
-async fn says(server: &TestServer, room: &str, n: u64) {
+pub async fn says(server: &TestServer, room: &str, n: u64) {
     let event = json!({ "type": "said", "data": { "n": n } });
     server.api().post(&format!("/rooms/{room}/events"), &event).await.json(202);
 }
 
-async fn notify(server: &TestServer, user: &str, message: &str) {
+pub async fn notify(server: &TestServer, user: &str, message: &str) {
     let body = json!({ "to": user, "type": "like", "message": message });
     server.api().post("/notifications", &body).await.json(201);
 }
@@ -34,12 +34,12 @@ pub async fn back(server: &TestServer, claim: Value) -> (Client, Value) {
     (client, answer)
 }
 
-fn numbers(events: &[(String, Value)]) -> Vec<u64> {
+pub fn numbers(events: &[(String, Value)]) -> Vec<u64> {
     let said = events.iter().filter(|(name, _)| name == "said");
     said.filter_map(|(_, data)| data["n"].as_u64()).collect()
 }
 
-fn messages(pending: &Value) -> Vec<&str> {
+pub fn messages(pending: &Value) -> Vec<&str> {
     let items = pending["notifications"].as_array().expect("a list");
     items.iter().filter_map(|item| item["message"].as_str()).collect()
 }

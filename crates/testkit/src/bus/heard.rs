@@ -7,7 +7,7 @@ use tidings_core::{
     ids::{Rev, UserId},
     inbox::InboxChange,
     ports::BusSink,
-    room::{RoomEvent, RoomSignal},
+    room::{Position, RoomEvent, RoomName, RoomSignal},
     signal::NodeSignal,
 };
 use tokio::sync::Notify;
@@ -26,6 +26,8 @@ struct State {
     changes: Vec<Arc<InboxChange>>,
     rooms: Vec<Arc<RoomSignal>>,
     signals: Vec<Arc<NodeSignal>>,
+    /// Of what was kept.
+    places: Vec<Position>,
     missed: usize,
 }
 
@@ -44,6 +46,11 @@ impl BusSink for Heard {
         self.state.lock().unwrap().signals.push(signal);
         self.changed.notify_waiters();
         2
+    }
+
+    fn placed(&self, _: &RoomName, _: u64, position: Option<Position>) {
+        self.state.lock().unwrap().places.extend(position);
+        self.changed.notify_waiters();
     }
 
     fn missed(&self) {
@@ -102,6 +109,14 @@ impl Heard {
     pub async fn room_signals(&self, count: usize) -> Vec<Arc<RoomSignal>> {
         self.until(&format!("{count} signals of rooms"), |state| {
             (state.rooms.len() >= count).then(|| state.rooms.clone())
+        })
+        .await
+    }
+
+    /// The places that events of this node were given.
+    pub async fn places(&self, count: usize) -> Vec<Position> {
+        self.until(&format!("{count} places"), |state| {
+            (state.places.len() >= count).then(|| state.places.clone())
         })
         .await
     }

@@ -9,6 +9,7 @@
 mod heard;
 pub mod histories;
 pub mod inboxes;
+pub mod memories;
 pub mod nodes;
 pub mod rooms;
 
@@ -71,6 +72,9 @@ macro_rules! bus_conformance {
                 what_is_too_old_or_too_much_is_forgotten,
                 positions_come_in_order_on_every_node,
                 a_strange_position_is_not_believed,
+            }
+            memories {
+                what_is_kept_is_heard_once_and_has_a_place,
             }
             nodes {
                 a_signal_reaches_every_node_once,

@@ -25,6 +25,7 @@ pub(crate) fn event(room: &RoomName, name: &str) -> RoomEvent {
         volatile: false,
         at: Timestamp::from_millis(1_700_000_000_123),
         history: None,
+        memory: None,
         position: None,
     }
 }

@@ -8,7 +8,7 @@ use tidings_core::{
     ids::{NotificationId, Rev, UserId},
     inbox::{ChangeKind, InboxChange},
     notification::{Item, Message},
-    room::{Audience, Except, History, Position, RoomEvent, RoomName},
+    room::{Audience, Except, History, Memory, Position, RoomEvent, RoomName},
     time::Timestamp,
 };
 
@@ -109,6 +109,8 @@ pub(super) struct Event<'a> {
     at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     history: Option<History>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
 }
 
 /// The JSON text of an event.
@@ -123,6 +125,7 @@ pub(in super::super) fn event_text(event: &RoomEvent) -> String {
         volatile: event.volatile,
         at: event.at,
         history: event.history,
+        memory: event.memory,
     })
 }
 
@@ -140,6 +143,7 @@ impl Event<'_> {
             volatile: self.volatile,
             at: self.at,
             history: self.history,
+            memory: self.memory,
             position,
         }
     }

@@ -89,7 +89,7 @@ impl<'a> Spoken<'a> {
         let heard = match self.kind {
             "change" => Heard::Change(Arc::new(json::<Change<Message>>(self.rest)?.into())),
             "event" => Heard::Room(Arc::new(RoomSignal::Event(json::<Event>(self.rest)?.at(None)))),
-            "history" => Heard::Room(Arc::new(remembered(self.rest)?)),
+            "history" | "kept" => Heard::Room(Arc::new(remembered(self.rest)?)),
             "lost" => {
                 let Lost { room, users } = json(self.rest)?;
                 Heard::Room(Arc::new(RoomSignal::MembershipLost { room, users }))
@@ -186,6 +186,16 @@ impl Voice {
     /// What stands before the position and the text of an event that is remembered.
     pub(super) fn history(&self) -> Vec<u8> {
         self.say("history", "")
+    }
+
+    /// The same, of one that its speaker has heard already.
+    pub(super) fn kept(&self) -> Vec<u8> {
+        self.say("kept", "")
+    }
+
+    /// What stands before the text of an event without a position.
+    pub(super) fn event(&self) -> Vec<u8> {
+        self.say("event", "")
     }
 
     pub(super) fn signal(&self, signal: &NodeSignal) -> Vec<u8> {

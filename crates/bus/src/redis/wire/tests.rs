@@ -23,6 +23,7 @@ fn event() -> RoomEvent {
         volatile: false,
         at: Timestamp::from_millis(5),
         history: None,
+        memory: None,
         position: None,
     }
 }

@@ -132,6 +132,7 @@ fn check(state: &AppState, room: RoomName, body: NewEvent) -> Result<RoomEvent, 
         volatile,
         at,
         history: None,
+        memory: None,
         position: None,
     })
 }

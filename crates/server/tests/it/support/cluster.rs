@@ -30,9 +30,13 @@ pub struct TestCluster {
 impl TestCluster {
     /// A cluster and its first node, which has the store.
     pub async fn start() -> (Self, TestServer) {
+        Self::start_with(|_| {}).await
+    }
+
+    pub async fn start_with(configure: impl FnOnce(&mut Config)) -> (Self, TestServer) {
         let mut cluster = Self::default();
         cluster.registry = Arc::new(ShakyRegistry::of(&cluster.broker));
-        let first = cluster.node(|_| {}).await;
+        let first = cluster.node(configure).await;
         cluster.store = Some(Arc::clone(&first.state.store));
         (cluster, first)
     }
@@ -45,6 +49,7 @@ impl TestCluster {
             common: Some(Common {
                 registry: Arc::clone(&self.registry) as Arc<dyn Registry>,
                 quotas: self.broker.quotas(),
+                parking: self.broker.parking(),
             }),
             clock: None,
         }
