@@ -1,7 +1,11 @@
 //! The connection to Redis, looked after: what is said there comes in, what is said here goes out, and it is made again
 //! when it breaks.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use redis::{
     PushInfo, PushKind, RedisError, RedisResult, Value,
@@ -88,7 +92,7 @@ impl Link {
             let broken = Arc::new(Notify::new());
             match self.connect(&listener, &broken).await {
                 Ok(connection) => {
-                    pause = PAUSES.0;
+                    let begun = Instant::now();
                     listener.lost(self.discard());
                     listener.connected(true);
                     let ended = tokio::select! {
@@ -97,6 +101,10 @@ impl Link {
                         ended = publish(&mut self.letters, connection, &*listener) => ended,
                     };
                     listener.connected(false);
+                    // One that takes connections may still refuse what is said: that is no reason to hurry.
+                    if begun.elapsed() > PAUSES.1 {
+                        pause = PAUSES.0;
+                    }
                     if let Err(problem) = self.redis.judge(ended).await {
                         tracing::warn!(%problem, what = self.subscriptions.what, "a connection to Redis broke");
                     }

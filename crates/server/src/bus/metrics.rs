@@ -66,7 +66,7 @@ impl Collector for Redis {
             counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
         };
         counter("tidings_bus_published", "Messages handed to Redis", stats.published)?;
-        let unpublished = "Messages that Redis did not take: other nodes were told to look";
+        let unpublished = "Messages that may not have reached Redis";
         counter("tidings_bus_unpublished", unpublished, stats.unpublished)?;
         counter("tidings_bus_received", "Messages from other nodes", stats.received)?;
         counter(
