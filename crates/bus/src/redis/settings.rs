@@ -12,6 +12,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// For an answer to a command.
     pub response_timeout: Duration,
+    /// For a subscription to be confirmed.
+    pub confirmation_timeout: Duration,
     /// Between two probes through Redis and back, and between two looks at who is the master.
     pub probe_interval: Duration,
     /// A connection whose probe has not come back by then is dead, whatever TCP says.
@@ -27,6 +29,7 @@ impl Settings {
             prefix: "tidings".to_owned(),
             connect_timeout: Duration::from_secs(2),
             response_timeout: Duration::from_secs(2),
+            confirmation_timeout: Duration::from_secs(2),
             probe_interval: Duration::from_secs(1),
             probe_timeout: Duration::from_secs(3),
             linger: Duration::from_secs(5),

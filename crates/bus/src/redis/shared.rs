@@ -31,8 +31,6 @@ use super::{
     wire::{Heard, Spoken, Unreadable, Voice},
 };
 
-/// How long a subscription waits to be confirmed.
-const CONFIRMATION: Duration = Duration::from_secs(2);
 /// Between two looks at whether everything was said.
 const LOOK: Duration = Duration::from_millis(5);
 /// Rooms whose history is to begin again.
@@ -223,7 +221,8 @@ impl Shared {
             link.wish(Wish::Hear(topic, done));
             confirmed
         };
-        match tokio::time::timeout(CONFIRMATION, confirmed).await {
+        let patience = self.redis.settings().confirmation_timeout;
+        match tokio::time::timeout(patience, confirmed).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(BusError("a subscription was not confirmed".to_owned())),
         }

@@ -36,7 +36,9 @@ impl OnRedis {
         let settings = Settings {
             prefix,
             probe_interval: Duration::from_millis(100),
-            probe_timeout: Duration::from_secs(2),
+            // A machine may be busy, and a thousand subscriptions are confirmed one by one.
+            confirmation_timeout: Duration::from_secs(30),
+            probe_timeout: Duration::from_secs(30),
             linger: Duration::from_millis(200),
             ..Settings::new(url.parse().unwrap())
         };

@@ -96,13 +96,13 @@ impl Config {
         let Redis { prefix, connect_timeout, response_timeout, .. } = self.redis.clone();
         let Redis { probe_interval, probe_timeout, linger, .. } = self.redis;
         Ok(Settings {
-            address: url.address()?,
             prefix,
             connect_timeout,
             response_timeout,
             probe_interval,
             probe_timeout,
             linger,
+            ..Settings::new(url.address()?)
         })
     }
 }

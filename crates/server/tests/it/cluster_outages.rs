@@ -96,7 +96,7 @@ async fn aside(act: impl FnOnce() + Send) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn redis_is_killed_and_comes_back() {
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     ledger.send_during(aside(|| redis.kill())).await;
     ledger.away().await;
@@ -109,7 +109,7 @@ async fn redis_is_killed_and_comes_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn with_redis_away_users_of_other_nodes_are_told_all_the_same() {
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     redis.kill();
     ledger.away().await;
@@ -125,7 +125,7 @@ async fn with_redis_away_users_of_other_nodes_are_told_all_the_same() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn the_master_fails_and_a_replica_takes_over() {
     let sentinels = Sentinels::start();
-    let nodes = Nodes::on(&sentinels.url()).await;
+    let nodes = Nodes::impatient_on(&sentinels.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     let began = Instant::now();
     ledger.send_during(aside(|| sentinels.fail_over())).await;
@@ -139,7 +139,7 @@ async fn the_master_fails_and_a_replica_takes_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_cluster_loses_a_master_and_a_slot_moves() {
     let cluster = Cluster::start();
-    let nodes = Nodes::on(&cluster.url()).await;
+    let nodes = Nodes::impatient_on(&cluster.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     // The channels of a user's partition lie where this key lies.
     let tag = tidings_bus::redis::Partition::of("user-0").tag();
@@ -155,7 +155,7 @@ async fn a_cluster_loses_a_master_and_a_slot_moves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn only_the_connections_that_listen_are_killed() {
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     for _ in 0..3 {
         let kill = || {
@@ -171,7 +171,7 @@ async fn only_the_connections_that_listen_are_killed() {
 async fn the_way_to_redis_is_slow_frozen_or_cut() {
     let redis = Redis::start(&[]);
     let proxy = Proxy::to(redis.port).await;
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let behind = format!("redis://{}", proxy.address);
     let mut ledger = Ledger::open([nodes.start().await, nodes.start_at(&behind).await]).await;
     for manner in [Manner::Delay(Duration::from_secs(2)), Manner::Freeze, Manner::Cut] {
@@ -218,7 +218,7 @@ async fn what_a_node_that_is_cut_off_alone_stores_is_found_by_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn redis_freezes_without_closing_anything() {
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     redis.freeze();
     ledger.away().await;
@@ -234,7 +234,7 @@ async fn redis_freezes_without_closing_anything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn redis_has_no_memory_left() {
     let redis = Redis::start(&["--maxmemory-policy noeviction"]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     redis.call(&["CONFIG", "SET", "maxmemory", "1"]);
     for _ in 0..5 {
@@ -248,7 +248,7 @@ async fn redis_has_no_memory_left() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_message_in_an_unknown_version_is_ignored_and_counted() {
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let mut ledger = Ledger::open([nodes.start().await, nodes.start().await]).await;
     let channels = redis.call(&["PUBSUB", "CHANNELS"]);
     for channel in channels.lines() {
@@ -272,7 +272,7 @@ async fn a_message_in_an_unknown_version_is_ignored_and_counted() {
 async fn a_node_is_killed_and_its_users_come_back_elsewhere() {
     const MANY: usize = 1_000;
     let redis = Redis::start(&[]);
-    let nodes = Nodes::on(&redis.url()).await;
+    let nodes = Nodes::impatient_on(&redis.url()).await;
     let stays = nodes.start().await;
     let (_dir, path) = fresh();
     let mut command = Tidings::command(&path);

@@ -14,12 +14,20 @@ pub struct Nodes {
     database: Arc<Database<'static>>,
     redis_url: String,
     prefix: String,
+    /// How long Redis may give no answer.
+    patience: Duration,
 }
 
 impl Nodes {
     pub async fn on(redis_url: &str) -> Self {
         let prefix = format!("tidings:test-{:08x}", rand::random::<u32>());
-        Self { database: store::postgres().await, redis_url: redis_url.to_owned(), prefix }
+        let (database, redis_url) = (store::postgres().await, redis_url.to_owned());
+        Self { database, redis_url, prefix, patience: Duration::from_secs(10) }
+    }
+
+    /// As `on`, for a Redis that will give no answer.
+    pub async fn impatient_on(redis_url: &str) -> Self {
+        Self { patience: Duration::from_secs(1), ..Self::on(redis_url).await }
     }
 
     /// What the names of all keys and channels begin with.
@@ -71,8 +79,8 @@ impl Nodes {
         config.database.lanes = 1;
         config.redis.prefix.clone_from(&self.prefix);
         config.redis.probe_interval = Duration::from_millis(100);
-        config.redis.probe_timeout = Duration::from_secs(1);
-        config.redis.response_timeout = Duration::from_secs(1);
+        config.redis.probe_timeout = self.patience;
+        config.redis.response_timeout = self.patience;
         config.redis.catch_up_interval = Duration::from_millis(300);
     }
 
