@@ -7,6 +7,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+const ATTEMPTS = 5;
+
 export class Redis {
   url;
 
@@ -17,10 +19,17 @@ export class Redis {
   static async start() {
     const redis = new Redis();
     redis.#dir = await mkdtemp(join(tmpdir(), "tidings-redis-"));
-    redis.#port = await freePort();
-    redis.url = `redis://127.0.0.1:${redis.#port}`;
-    await redis.startAgain();
-    return redis;
+    // Somebody may take a free port before the server does.
+    for (let attempt = 1; ; attempt++) {
+      redis.#port = await freePort();
+      redis.url = `redis://127.0.0.1:${redis.#port}`;
+      try {
+        await redis.startAgain();
+        return redis;
+      } catch (problem) {
+        if (attempt === ATTEMPTS) throw problem;
+      }
+    }
   }
 
   /** Starts it on its port, with nothing that it knew before. */

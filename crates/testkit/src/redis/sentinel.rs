@@ -1,8 +1,11 @@
 //! A master, two replicas, and three Sentinels that watch them.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
-use super::{Papers, Redis, Secured, cli, url, wait_for};
+use super::{PATIENCE, PORTS, Papers, Redis, Secured, cli, pause, url, wait_for};
 use crate::program::{Program, free_port};
 
 const NAME: &str = "main";
@@ -13,7 +16,7 @@ pub struct Sentinels {
 }
 
 struct Sentinel {
-    _program: Program,
+    program: Program,
     port: u16,
     papers: Option<Papers>,
 }
@@ -102,7 +105,19 @@ impl Sentinels {
 
 impl Sentinel {
     fn start(master: u16, secured: Option<&Secured>) -> Self {
-        let (mut program, port) = (Program::new("sentinel"), free_port());
+        let mut said = String::new();
+        for _ in 0..PORTS {
+            let mut started = Self::launch(free_port(), master, secured);
+            if started.wait_until_it_watches(master) {
+                return started;
+            }
+            said = started.program.log();
+        }
+        panic!("a Sentinel does not start: {said}");
+    }
+
+    fn launch(port: u16, master: u16, secured: Option<&Secured>) -> Self {
+        let mut program = Program::new("sentinel");
         let papers = secured.map(|secured| secured.furnish(program.dir()));
         let file = program.dir().join("sentinel.conf");
         let mut lines = match &papers {
@@ -119,9 +134,21 @@ impl Sentinel {
         let lines: Vec<&str> = lines.iter().map(|line| line.trim_start_matches('-')).collect();
         fs::write(&file, lines.join("\n")).unwrap();
         program.start(&["redis-server", &file.display().to_string(), "--sentinel"]);
-        let started = Self { _program: program, port, papers };
-        wait_for("a Sentinel", || started.ask(&["PING"]) == "PONG");
-        started
+        Self { program, port, papers }
+    }
+
+    /// Somebody else may have the port: that one watches another master.
+    fn wait_until_it_watches(&mut self, master: u16) -> bool {
+        let (end, master) = (Instant::now() + PATIENCE, master.to_string());
+        while Instant::now() < end && self.program.is_alive() {
+            if self.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME]).lines().nth(1)
+                == Some(&master)
+            {
+                return true;
+            }
+            pause(Duration::from_millis(20));
+        }
+        false
     }
 
     fn ask(&self, words: &[&str]) -> String {

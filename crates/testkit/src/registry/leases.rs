@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use tidings_core::ports::{Enlisted, Registry};
 
-use super::{LONG, SHORT, dead_node, node};
+use super::{LONG, MIDDLE, dead_node, node};
 
 pub async fn an_id_is_taken_while_its_lease_lasts(registry: Arc<dyn Registry>) {
-    let first = node(&registry, "a", SHORT).await;
+    let first = node(&registry, "a", MIDDLE).await;
     let renewed = registry.renew(first, LONG).await.unwrap().expect("in time");
     assert_eq!(renewed.live.get(&first).map(String::as_str), Some("a"));
     match registry.enlist("a", None, LONG).await.unwrap() {
         Enlisted::Taken { by, left } => {
             assert_eq!(by, first);
-            assert!(left > SHORT && left <= LONG, "{left:?}");
+            assert!(left > MIDDLE && left <= LONG, "{left:?}");
         }
         other => panic!("{other:?}"),
     }

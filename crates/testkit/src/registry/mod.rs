@@ -25,6 +25,7 @@ use crate::user;
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_millis(50);
+const MIDDLE: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// One `#[tokio::test]` for each case of the suite.
