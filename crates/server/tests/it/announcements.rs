@@ -89,7 +89,7 @@ async fn a_notification_for_later_comes_then_and_not_before() {
     let server = TestServer::start().await;
     let api = server.api();
     let mut alice = server.connect("alice").await;
-    let at = later(&server, 400);
+    let at = later(&server, 4_000);
     let mut body = system("alice".into());
     body["sendAt"] = at.to_string().into();
     let sent = api.post("/notifications", &body).await.json(202);
@@ -131,7 +131,7 @@ async fn a_time_that_has_passed_means_now() {
 async fn a_scheduled_one_survives_a_restart() {
     let server = TestServer::start().await;
     let mut body = system("alice".into());
-    body["sendAt"] = later(&server, 200).to_string().into();
+    body["sendAt"] = later(&server, 4_000).to_string().into();
     let sent = server.api().post("/notifications", &body).await.json(202);
     let server = server.restart(|_| {}).await;
     until(&server.api(), &sent["statusUrl"], "done").await;

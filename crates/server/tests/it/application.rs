@@ -20,16 +20,14 @@ pub fn ask(application: &Answering) -> impl FnOnce(&mut Config) {
     move |config| {
         config.authorization.url = Some(url);
         config.authorization.secret = Some(SECRET.to_owned());
+        // Whoever does not answer in time is asked again, and tests count the questions.
+        config.authorization.timeout = Duration::from_secs(10);
         let desk = json!({ "rule": "member", "ask_application": true });
         let hall = json!({ "rule": "member", "ask_application": true, "when_down": "allow" });
         for (name, kind) in [("desk", desk), ("hall", hall)] {
             config.rooms.insert(name.to_owned(), serde_json::from_value(kind).unwrap());
         }
     }
-}
-
-pub fn quick(config: &mut Config) {
-    config.authorization.timeout = Duration::from_millis(50);
 }
 
 pub fn yes() -> Says {
@@ -214,11 +212,7 @@ async fn it_says_itself_how_long_an_answer_holds() {
 #[tokio::test]
 async fn who_asks_the_same_at_the_same_time_shares_an_answer() {
     let application = Answering::start(Says::Later(json!({ "allow": true }))).await;
-    let server = TestServer::with(|config| {
-        ask(&application)(config);
-        config.authorization.timeout = Duration::from_secs(10);
-    })
-    .await;
+    let server = TestServer::with(ask(&application)).await;
     let mut clients = Vec::new();
     for _ in 0..4 {
         let mut client = server.connect("alice").await;
@@ -272,7 +266,6 @@ async fn it_is_asked_again_about_those_who_are_in() {
     let application = Answering::start(yes()).await;
     let server = TestServer::with(|config| {
         ask(&application)(config);
-        quick(config);
         config.authorization.cache = Duration::ZERO;
         config.authorization.pause = Duration::from_millis(10);
     })

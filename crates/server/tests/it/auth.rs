@@ -254,7 +254,7 @@ async fn several_keys_serve_at_once_each_for_its_algorithm() {
 #[tokio::test]
 async fn a_token_that_ends_closes_its_connection() {
     let server = TestServer::start().await;
-    let token = sign(&json!({ "sub": "alice", "exp": now_secs() + 2 }));
+    let token = sign(&json!({ "sub": "alice", "exp": now_secs() + 6 }));
     let mut client = Client::open(server.address).await;
     client.join(json!({ "token": token })).await;
     let (events, told) = client.until_closed().await;
@@ -268,7 +268,7 @@ async fn a_token_that_ends_closes_its_connection() {
 #[tokio::test]
 async fn a_renewed_token_keeps_the_connection() {
     let server = TestServer::start().await;
-    let short = sign(&json!({ "sub": "alice", "exp": now_secs() + 2 }));
+    let short = sign(&json!({ "sub": "alice", "exp": now_secs() + 6 }));
     let mut client = Client::open(server.address).await;
     client.join(json!({ "token": short })).await;
     let exp = now_secs() + 600;
@@ -277,10 +277,14 @@ async fn a_renewed_token_keeps_the_connection() {
     let expires = tidings_core::time::Timestamp::from_millis(exp * 1_000).to_string();
     assert_eq!(answer, json!({ "ok": true, "expiresAt": expires }));
     // The loop that closes expired ones has come by when it closes who came later, twice.
-    for _ in 0..2 {
-        let later = sign(&json!({ "sub": "bob", "exp": now_secs() + 2 }));
+    let mut others = Vec::new();
+    for seconds in [6, 7] {
+        let later = sign(&json!({ "sub": "bob", "exp": now_secs() + seconds }));
         let mut other = Client::open(server.address).await;
         other.join(json!({ "token": later })).await;
+        others.push(other);
+    }
+    for mut other in others {
         other.until_closed().await;
     }
     assert_eq!(client.ask("heartbeat", Value::Null).await["ok"], true);

@@ -152,7 +152,7 @@ async fn what_is_wrong_is_said() {
     assert!(text.contains("--connections"), "{text}");
     let text = problem(address, &with(&["--token-file", "/nowhere"])).await;
     assert!(text.contains("--token-file"), "{text}");
-    let args = ["broadcast", "-n", "3", "--rate", "20", "--duration", "200ms", "--grace", "1s"];
+    let args = ["broadcast", "-n", "3", "--rate", "20", "--duration", "200ms", "--grace", "5s"];
     let text = problem(address, &args).await;
     assert!(text.contains("no message was taken") && text.contains("401"), "{text}");
     let text = problem(address, &[&args[..], &["--body", "{}"]].concat()).await;
@@ -162,13 +162,11 @@ async fn what_is_wrong_is_said() {
 #[tokio::test]
 async fn an_interrupt_prints_what_was_measured_until_then() {
     let server = server().await;
-    let (_dir, mut command) = bench(server.address, &["connect", "-n", "5", "--duration", "1h"]);
-    let child = command.spawn().expect("it starts");
-    eventually(|| async {
-        let health = server.page("/health").await.json(200);
-        health["connections"] == 5 || health["connections"]["active"] == 5
-    })
-    .await;
+    let args = ["broadcast", "-n", "5", "--rate", "20", "--duration", "1h"];
+    let (_dir, mut command) = bench(server.address, &args);
+    let child = command.env("TIDINGS_API_KEY", &server.key).spawn().expect("it starts");
+    // Nothing is sent before all are in.
+    eventually(|| async { server.metric("http_requests_total", "/events").await > 0 }).await;
     let pid = child.id().and_then(|pid| i32::try_from(pid).ok()).expect("a pid");
     let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours");
@@ -285,7 +283,7 @@ async fn it_finds_what_a_careless_server_loses_doubles_and_reorders() {
             "--duration",
             "200ms",
             "--grace",
-            "1s",
+            "5s",
             "--post",
             "/say",
             "--body",

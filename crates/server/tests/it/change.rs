@@ -151,10 +151,10 @@ async fn what_belongs_to_somebody_else_is_not_found_and_logged() {
 #[tokio::test]
 async fn expired_notifications_leave_the_inbox_as_a_change() {
     let server = TestServer::start().await;
-    let soon = server.state.clock.now();
-    let soon = tidings_core::time::Timestamp::from_millis(soon.as_millis() + 300);
-    let body = json!({ "to": "alice", "type": "like", "message": "x", "expiresAt": soon });
     let mut device = server.connect("alice").await;
+    let soon = server.state.clock.now();
+    let soon = tidings_core::time::Timestamp::from_millis(soon.as_millis() + 4_000);
+    let body = json!({ "to": "alice", "type": "like", "message": "x", "expiresAt": soon });
     let id = server.api().post("/notifications", &body).await.json(201)["id"].clone();
     device.wait("notification").await;
     let updated = device.wait("notification:updated").await;

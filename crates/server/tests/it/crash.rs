@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tidings_testkit::postgres::Postgres;
 use tokio::{process::Command, sync::watch};
 
-use crate::support::{Answer, Api, Client, Tidings, claims, cycles, fresh, sign, within};
+use crate::support::{
+    Answer, Api, Client, Tidings, claims, cycles, eventually, fresh, sign, within,
+};
 
 /// Between two kills.
 const NOTIFICATIONS: usize = 180;
@@ -19,18 +21,13 @@ const SENDERS: usize = 16;
 /// Where the server is now; it changes with every start.
 type Address = watch::Receiver<Option<std::net::SocketAddr>>;
 
-fn api(key: &str, address: std::net::SocketAddr) -> Api {
-    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let token = Some(key.to_owned());
-    Api { http, origin: format!("http://{address}"), prefix: "/api/v1", token }
-}
-
 /// Sends one until it is answered, always with the same key. Gives the id.
-async fn send(key: &str, address: &mut Address, n: usize) -> String {
+async fn send(api: &mut Api, address: &mut Address, n: usize) -> String {
     let body = json!({ "to": "alice", "type": "like", "message": format!("n{n}") });
     loop {
         let now = address.wait_for(Option::is_some).await.expect("a server").expect("some");
-        let request = api(key, now).request("POST", "/notifications").json(&body);
+        api.origin = format!("http://{now}");
+        let request = api.request("POST", "/notifications").json(&body);
         let sent = request.header("idempotency-key", format!("n{n}")).send().await;
         // A connection that broke tells nothing: it may be stored or not.
         let Ok(response) = sent else {
@@ -107,14 +104,16 @@ async fn kill_9(url: Option<&str>) {
     let all = NOTIFICATIONS * (kills + 1);
     let (now, address) = watch::channel(None);
     let following = tokio::spawn(follow(address.clone(), all));
+    let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let api = Api { http, origin: String::new(), prefix: "/api/v1", token: Some(key) };
     let accepted = Arc::<Mutex<Vec<String>>>::default();
     let senders: Vec<_> = (0..SENDERS)
         .map(|sender| {
-            let (key, mut address) = (key.clone(), address.clone());
+            let (mut api, mut address) = (api.clone(), address.clone());
             let accepted = Arc::clone(&accepted);
             tokio::spawn(async move {
                 for n in (sender..all).step_by(SENDERS) {
-                    let id = send(&key, &mut address, n).await;
+                    let id = send(&mut api, &mut address, n).await;
                     accepted.lock().expect("no panic").push(id);
                 }
             })
@@ -124,12 +123,7 @@ async fn kill_9(url: Option<&str>) {
         let server = serve().await;
         now.send_replace(Some(server.address));
         let enough = kill * NOTIFICATIONS;
-        within(async {
-            while accepted.lock().expect("no panic").len() < enough {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
+        eventually(|| async { accepted.lock().expect("no panic").len() >= enough }).await;
         now.send_replace(None);
         server.kill().await;
     }

@@ -38,7 +38,7 @@ async fn newer(server: &TestServer, user: &str) -> Api {
 #[tokio::test]
 async fn a_user_is_signed_out_and_gone() {
     // The audit log and the history are written a second after it happened.
-    let server = start_with(Duration::from_secs(3)).await;
+    let server = start_with(Duration::from_secs(6)).await;
     let api = server.api();
     let token = issued("alice", now_secs() - 10);
     api.put("/users/alice", &json!({ "name": "Alice" })).await.json(200);
@@ -52,6 +52,11 @@ async fn a_user_is_signed_out_and_gone() {
     eventually(|| async {
         let path = "/connections?user=alice";
         api.get(path).await.json(200)["connections"][0].is_object()
+    })
+    .await;
+    eventually(|| async {
+        let log = api.get("/audit?limit=100").await.json(200).to_string();
+        log.contains("alice") && log.contains("group:1")
     })
     .await;
 

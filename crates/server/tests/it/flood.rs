@@ -1,7 +1,7 @@
 //! Clients that ask for too much, read nothing or say nothing. Each is bounded and counted by its reason, and meanwhile
 //! an ordinary client gets its notifications, one by one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -26,15 +26,18 @@ async fn a_thousand_joins_at_once_are_limited() {
     let server = TestServer::start().await;
     let mut bystander = server.connect("bystander").await;
     let mut alice = server.connect("alice").await;
+    let begun = Instant::now();
     for n in 0..1_000 {
         alice.emit("room:join", json!(format!("user:alice{n}"))).await;
     }
     is_served(&server, &mut bystander).await;
     let refused = "websocket_commands_refused_total";
-    becomes(&server, refused, "reason=\"RATE_LIMIT\"", 890).await;
-    assert!(server.metric(refused, "reason=\"RATE_LIMIT\"").await <= 900);
-    // What keeps it alive still passes.
+    // What keeps it alive still passes, in its turn.
     assert_eq!(alice.ask("heartbeat", Value::Null).await["ok"], true);
+    // A hundred at once, and a hundred a minute after that.
+    let let_through = 100 + 1 + begun.elapsed().as_millis() as u64 * 100 / 60_000;
+    let limited = server.metric(refused, "reason=\"RATE_LIMIT\"").await;
+    assert!((1_000u64.saturating_sub(let_through)..=900).contains(&limited), "{limited}");
 }
 
 #[tokio::test]
@@ -90,10 +93,9 @@ async fn one_that_never_reads_is_closed_for_that_and_nobody_else() {
 async fn polls_that_never_come_back_end_with_their_ping() {
     let server = TestServer::with(|config| {
         config.gateway.ping_interval = Duration::from_millis(200);
-        config.gateway.ping_timeout = Duration::from_millis(800);
+        config.gateway.ping_timeout = Duration::from_secs(5);
     })
     .await;
-    let mut bystander = server.connect("bystander").await;
     let api = server.nobody();
     let url = format!("{}/socket.io/?EIO=4&transport=polling", api.origin);
     for n in 0..10 {
@@ -103,6 +105,7 @@ async fn polls_that_never_come_back_end_with_their_ping() {
         let hello = format!("40{}", json!({ "token": server.token(&format!("poller{n}")) }));
         assert_eq!(api.http.post(url).body(hello).send().await.unwrap().status(), 200);
     }
+    let mut bystander = server.connect("bystander").await;
     // It reads all the time, and so answers its pings.
     while server.metric("websocket_disconnections_total", "reason=\"ping timeout\"").await < 10 {
         is_served(&server, &mut bystander).await;

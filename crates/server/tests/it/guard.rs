@@ -162,12 +162,18 @@ async fn attempts_are_limited_per_address() {
         config.limits.connections_per_ip = 1_000;
     })
     .await;
+    let begun = std::time::Instant::now();
     let attempts = (0..20).map(|_| Client::try_open_from(server.address, "203.0.113.1"));
     let outcomes = futures_util::future::join_all(attempts).await;
     let refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     let refused: Vec<_> = refused.map(|refused| refused.status).collect();
-    assert!(refused.len() >= 10 && refused.iter().all(|status| *status == 429), "{refused:?}");
-    assert!(outcomes.iter().any(Result::is_ok));
+    // Three at once, and three a second after that.
+    let most = 3 + 1 + begun.elapsed().as_millis() as usize * 3 / 1_000;
+    let let_in = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(
+        (3..=most).contains(&let_in) && refused.iter().all(|status| *status == 429),
+        "{let_in}, {refused:?}"
+    );
     Client::try_open_from(server.address, "203.0.113.2").await.unwrap();
 }
 

@@ -18,7 +18,7 @@ async fn a_server_that_is_told_to_stop_says_so_and_sends_everybody_away() {
     let (_dir, path) = fresh();
     let mut command = Tidings::command(&path);
     command.args(["serve", "--port", "0"]);
-    command.env("TIDINGS_LIFECYCLE__UNREADY", "500ms").env("TIDINGS_LIFECYCLE__DRAIN", "300ms");
+    command.env("TIDINGS_LIFECYCLE__UNREADY", "5s").env("TIDINGS_LIFECYCLE__DRAIN", "300ms");
     let server = Tidings::spawn(command).await;
     let mut clients = Vec::new();
     for n in 0..5 {

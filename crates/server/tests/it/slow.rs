@@ -13,6 +13,8 @@ async fn server(slow_drain: Duration) -> TestServer {
     TestServer::with(|config| {
         config.gateway.send_buffer = BUFFER;
         config.gateway.slow_drain = slow_drain;
+        // Nor does who pauses answer pings.
+        config.gateway.ping_timeout = Duration::from_secs(300);
     })
     .await
 }
@@ -61,7 +63,7 @@ fn seq(notification: &Value) -> u64 {
 
 #[tokio::test]
 async fn one_that_pauses_is_told_the_rest_when_it_reads_again() {
-    let server = server(Duration::from_secs(30)).await;
+    let server = server(Duration::from_secs(300)).await;
     let mut alice = narrow(&server, 0).await;
     let mut quick = server.connect("alice").await;
     let reading = tokio::spawn(async move { told(&mut quick, 3_000).await });
@@ -76,7 +78,7 @@ async fn one_that_pauses_is_told_the_rest_when_it_reads_again() {
 
 #[tokio::test]
 async fn one_that_never_reads_is_closed_and_finds_everything_later() {
-    let server = server(Duration::from_millis(200)).await;
+    let server = server(Duration::from_secs(5)).await;
     let mut alice = narrow(&server, 0).await;
     flood(&server, 1_000).await;
     let closed = "websocket_disconnections_total";
@@ -92,7 +94,7 @@ async fn one_that_never_reads_is_closed_and_finds_everything_later() {
 
 #[tokio::test]
 async fn a_backlog_far_larger_than_the_buffer_arrives_whole() {
-    let server = server(Duration::from_secs(30)).await;
+    let server = server(Duration::from_secs(300)).await;
     flood(&server, 600).await;
     let mut alice = narrow(&server, 0).await;
     assert_eq!(told(&mut alice, 600).await, (1..=600).collect::<Vec<_>>());
@@ -100,7 +102,7 @@ async fn a_backlog_far_larger_than_the_buffer_arrives_whole() {
 
 #[tokio::test]
 async fn the_newest_unread_arrive_whole_however_large_they_are() {
-    let server = server(Duration::from_secs(30)).await;
+    let server = server(Duration::from_secs(300)).await;
     flood(&server, 100).await;
     let mut alice = Client::open_narrow(server.address).await;
     alice.join(json!({ "token": server.token("alice") })).await;
@@ -128,6 +130,8 @@ async fn clients_that_do_not_read_take_bounded_memory() {
     command.args(["serve", "--port", "0"]);
     command.env("TIDINGS_GATEWAY__SEND_BUFFER", BUFFER.to_string());
     command.env("TIDINGS_LIMITS__REQUEST_BODY", "2000000");
+    // They are to stay, however long it takes to send all that.
+    command.env("TIDINGS_GATEWAY__SLOW_DRAIN", "5m").env("TIDINGS_GATEWAY__PING_TIMEOUT", "5m");
     let server = Tidings::spawn(command).await;
     let mut users = Vec::new();
     let mut clients = Vec::new();

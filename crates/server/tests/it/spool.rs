@@ -68,6 +68,8 @@ async fn what_may_be_stored_any_moment_is_not_shown_before() {
     let server = TestServer::with(|config| {
         impatient(config);
         config.spool.patience = std::time::Duration::from_millis(20);
+        // Until the outage is over.
+        config.database.lock_timeout = std::time::Duration::from_secs(30);
     })
     .await;
     let mut alice = server.connect("alice").await;

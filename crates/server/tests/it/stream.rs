@@ -162,7 +162,7 @@ async fn who_proves_nothing_is_answered_with_401() {
 #[tokio::test]
 async fn a_stream_ends_with_its_token() {
     let server = TestServer::start().await;
-    let token = sign(&json!({ "sub": "alice", "exp": now_secs() + 2 }));
+    let token = sign(&json!({ "sub": "alice", "exp": now_secs() + 6 }));
     let mut alice = Stream::open(&server, &token, "").await;
     let events = alice.until_closed().await;
     let last = events.last().unwrap();

@@ -76,7 +76,7 @@ impl TestCluster {
 }
 
 /// How long a lease lasts where a test waits for its end.
-pub const SOON: Duration = Duration::from_secs(2);
+pub const SOON: Duration = Duration::from_secs(8);
 
 /// A node with threads of its own.
 pub struct Doomed {
