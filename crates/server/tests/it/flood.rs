@@ -93,7 +93,7 @@ async fn one_that_never_reads_is_closed_for_that_and_nobody_else() {
 async fn polls_that_never_come_back_end_with_their_ping() {
     let server = TestServer::with(|config| {
         config.gateway.ping_interval = Duration::from_millis(200);
-        config.gateway.ping_timeout = Duration::from_secs(5);
+        config.gateway.ping_timeout = Duration::from_secs(10);
     })
     .await;
     let api = server.nobody();
