@@ -20,7 +20,13 @@ if not epoch then
 end
 local entry = offset .. ' ' .. ARGV[2] .. ' ' .. ARGV[9]
 local count = redis.call('RPUSH', KEYS[2], entry)
-local bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #entry)
+-- The list may have expired since, and its bytes with it.
+local bytes = #entry
+if count > 1 then
+  bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #entry)
+else
+  redis.call('HSET', KEYS[1], 'bytes', bytes)
+end
 while true do
   local first = redis.call('LINDEX', KEYS[2], 0)
   if not first then
