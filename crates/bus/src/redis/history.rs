@@ -17,8 +17,12 @@ use super::{
     wire::{self, Voice},
 };
 
-static PUBLISH: LazyLock<Script> =
-    LazyLock::new(|| Script::new(include_str!("lua/history_publish.lua")));
+static PUBLISH: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        include_str!("lua/history_keep.lua"),
+        include_str!("lua/history_publish.lua")
+    ))
+});
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/history_read.lua")));
 
 /// What one room remembers at most, in bytes.

@@ -19,7 +19,8 @@ use super::{
 
 /// As it is, but for the comments: a script that Redis was only told the sum of might be gone by the time that this is said.
 static SAY: LazyLock<String> = LazyLock::new(|| {
-    let lines = include_str!("lua/memory_say.lua").lines().map(str::trim);
+    let script = concat!(include_str!("lua/history_keep.lua"), include_str!("lua/memory_say.lua"));
+    let lines = script.lines().map(str::trim);
     lines.filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
 });
 /// What is kept of one room at most, in bytes.

@@ -1,53 +1,19 @@
--- Gives an event its place in the history of its room, keeps it, and publishes it.
+-- Gives an event its place in the history of its room, keeps it, and publishes it. history_keep.lua stands before this.
 --
--- KEYS[1]  hash: epoch, last (offset), floor, bytes, said (the last publications, "id=offset ")
--- KEYS[2]  list: one entry for each event, "offset at event"
--- ARGV     new epoch, now (ms), most events, age (ms), most bytes, publish command,
---          channel, what stands before the position, event, id of the publication
+-- KEYS[1]  also: said (the last publications, "id=offset ")
+-- ARGV     also: id of the publication
 --
 -- Answers {epoch, offset}; of one that comes again, because its answer was lost, those of the first time.
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then
-  epoch = ARGV[1]
-  redis.call('HSET', KEYS[1], 'epoch', epoch)
-end
+local epoch = epoch_of_room()
 local said = redis.call('HGET', KEYS[1], 'said') or ''
 local place_before = string.match(said, ARGV[10] .. '=(%d+)')
 if place_before then
   return {epoch, tonumber(place_before)}
 end
-local now, most, age, most_bytes = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local offset = redis.call('HINCRBY', KEYS[1], 'last', 1)
 said = said .. ARGV[10] .. '=' .. offset .. ' '
 if #said > 512 then
   said = string.match(said, ' (.*)$')
 end
 redis.call('HSET', KEYS[1], 'said', said)
-local entry = offset .. ' ' .. ARGV[2] .. ' ' .. ARGV[9]
-local count = redis.call('RPUSH', KEYS[2], entry)
--- The list may have expired since, and its bytes with it.
-local bytes = #entry
-if count > 1 then
-  bytes = redis.call('HINCRBY', KEYS[1], 'bytes', #entry)
-else
-  redis.call('HSET', KEYS[1], 'bytes', bytes)
-end
-while true do
-  local first = redis.call('LINDEX', KEYS[2], 0)
-  if not first then
-    break
-  end
-  local place, at = string.match(first, '^(%d+) (%-?%d+) ')
-  if count <= most and bytes <= most_bytes and now - tonumber(at) <= age then
-    break
-  end
-  redis.call('LPOP', KEYS[2])
-  count = count - 1
-  bytes = redis.call('HINCRBY', KEYS[1], 'bytes', -#first)
-  redis.call('HSET', KEYS[1], 'floor', place)
-end
--- What was remembered outlives the events for a day: who comes back by then has missed nothing.
-redis.call('PEXPIRE', KEYS[2], age + 1000)
-redis.call('PEXPIRE', KEYS[1], age + 86400000)
-redis.call(ARGV[6], ARGV[7], ARGV[8] .. epoch .. ' ' .. offset .. ' ' .. ARGV[9])
-return {epoch, offset}
+return keep_and_publish(epoch, offset)
