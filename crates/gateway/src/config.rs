@@ -41,6 +41,8 @@ pub struct Config {
     pub saturation: f64,
     /// TCP connections without a request yet; beyond it the oldest of them is cut.
     pub half_open: usize,
+    /// TCP connections of all kinds that the process has files for; beyond it the oldest without a request is cut.
+    pub sockets: usize,
     /// Decoded packets of one connection that may wait for its handler; beyond it we stop reading.
     pub inbound_backlog: usize,
     /// Namespaces one connection may join.
@@ -74,7 +76,8 @@ impl Default for Config {
             slow_drain: Duration::from_secs(30),
             max_connections: 10_000,
             saturation: 0.95,
-            half_open: 4096,
+            half_open: 10_000,
+            sockets: usize::MAX,
             inbound_backlog: 256,
             max_namespaces: 8,
             header_read_timeout: Duration::from_secs(30),

@@ -75,7 +75,7 @@ where
     let (stop, stopping) = watch::channel(());
     let mut shutdown = pin!(shutdown);
     let mut back_off = BACK_OFF.0;
-    let mut half_open = HalfOpen::new(gateway.config().half_open);
+    let mut half_open = HalfOpen::new(gateway.config().half_open, gateway.config().sockets);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

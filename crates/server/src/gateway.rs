@@ -10,8 +10,12 @@ use crate::{
     state::AppState,
 };
 
-/// `half_open`: connections that may wait for their first request.
-pub(crate) fn gateway(state: &AppState, door: Arc<Door>, half_open: usize) -> Gateway {
+/// When a node restarts, or the one beside it, all its clients may come at once, and from far away none has sent its
+/// request before the last has connected. What is silent takes 5 KB, what has sent half a request 21 KB.
+const HALF_OPEN: (usize, usize) = (4096, 16_384);
+
+/// `sockets`: connections of all kinds that this process has files for.
+pub(crate) fn gateway(state: &AppState, door: Arc<Door>, sockets: usize) -> Gateway {
     let config = &state.config;
     let settings = tidings_gateway::Config {
         path: config.gateway.path.clone(),
@@ -31,7 +35,8 @@ pub(crate) fn gateway(state: &AppState, door: Arc<Door>, half_open: usize) -> Ga
         }),
         max_connections: config.limits.connections,
         saturation: config.limits.saturation,
-        half_open,
+        half_open: config.limits.connections.clamp(HALF_OPEN.0, HALF_OPEN.1),
+        sockets,
         ..tidings_gateway::Config::default()
     };
     let namespace = Arc::new(InboxNamespace::new(state.clone()));

@@ -86,7 +86,7 @@ impl Server {
     }
 
     pub async fn start_with(mut config: Config, parts: Parts) -> anyhow::Result<Self> {
-        let half_open = files::raise_limit(config.limits.connections)?;
+        let sockets = files::raise_limit(config.limits.connections)?;
         let data_dir = DataDir::lock(&config.data_dir)?;
         let secret = signing_secret(&config)?;
         if config.dev {
@@ -132,7 +132,7 @@ impl Server {
         let admin = admin::bind(&admin_socket)?;
         background.spawn(admin::listen(state.clone(), admin, admin_socket));
         let door = Arc::new(Door::new(&state.config, Arc::clone(&state.audit)));
-        let gateway = gateway::gateway(&state, Arc::clone(&door), half_open);
+        let gateway = gateway::gateway(&state, Arc::clone(&door), sockets);
         if !state.config.role.serves() {
             gateway.refuse_new();
         }

@@ -107,13 +107,22 @@ impl Metrics for Counts {
     }
 }
 
+const AT_ONCE: usize = 32;
+
 #[tokio::test]
 async fn thousands_of_half_open_connections_cut_one_another() {
-    const AT_ONCE: usize = 32;
+    half_open_connections_cut_one_another(Config { half_open: AT_ONCE, ..calm() }).await;
+}
+
+#[tokio::test]
+async fn half_open_connections_cut_one_another_when_files_run_out() {
+    // One of them is the bystander's.
+    half_open_connections_cut_one_another(Config { sockets: AT_ONCE + 1, ..calm() }).await;
+}
+
+async fn half_open_connections_cut_one_another(config: Config) {
     let counts = Arc::new(Counts::default());
-    let server = Server::build(Config { half_open: AT_ONCE, ..calm() }, |builder| {
-        builder.metrics(counts.clone())
-    });
+    let server = Server::build(config, |builder| builder.metrics(counts.clone()));
     let mut bystander = Bystander::new(&server).await;
     let mut waiting = Vec::new();
     for wave in 0..40 {
