@@ -69,7 +69,7 @@ pub fn start(state: &AppState, gaps: Gaps, lost: Lost) -> JoinSet<()> {
 /// What has to be done once for all nodes. Any number of them may do it.
 fn work_for_all(loops: &mut JoinSet<()>, state: &AppState) {
     let upkeep = state.config.retention.interval;
-    let pause = state.config.lifecycle.announcement_pause;
+    let pause = announcements::pause(&state.config);
     every_or_when(loops, state, pause, |state| Some(&state.announced), announcements::tick);
     every(loops, state, Duration::from_secs(1), retractions::tick);
     every(loops, state, Duration::from_secs(1), expiry::tick);
