@@ -14,6 +14,7 @@ mod cut;
 mod engine;
 mod frame;
 mod gateway;
+mod gather;
 mod half_open;
 mod handshake;
 mod hub;

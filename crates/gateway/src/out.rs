@@ -53,6 +53,16 @@ impl Out {
         self.items.is_empty()
     }
 
+    /// A queue in which the end of something that is no frame stands before all frames.
+    pub(crate) fn beginning_with(body: Bytes) -> Self {
+        let mut out = Self::default();
+        if !body.is_empty() {
+            out.items = spare_queue();
+            out.push_item(Item { prefix: None, body, continues: true });
+        }
+        out
+    }
+
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
@@ -216,9 +226,9 @@ impl Out {
         chunk
     }
 
-    /// Drops everything. Whether that tore a frame of which some is written already.
+    /// Drops everything. Whether that tore a frame, or what stands before all frames.
     pub(crate) fn clear(&mut self) -> bool {
-        let torn = self.offset > 0;
+        let torn = self.offset > 0 || self.items.front().is_some_and(|first| first.continues);
         self.bytes = 0;
         self.offset = 0;
         self.items.clear();

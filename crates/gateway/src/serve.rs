@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,8 +23,10 @@ use tokio::sync::watch;
 use tower::{Service, ServiceExt as _};
 
 use crate::config::Config;
+use crate::engine::{Stream, Takeover};
 use crate::gateway::Gateway;
-use crate::half_open::{HalfOpen, Serving};
+use crate::gather::Gather;
+use crate::half_open::{HalfOpen, Newcomer, Serving};
 use crate::tls::Tls;
 
 /// Connections the kernel queues for us; a burst that overflows it is retried only after a second.
@@ -166,7 +169,7 @@ async fn secure<S, B>(
 
 async fn connection<T, S, B>(stream: T, client: Client, gateway: Gateway, fallback: S)
 where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + Into<Stream> + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -181,14 +184,17 @@ where
         .header_read_timeout(config.header_read_timeout)
         .max_buf_size(config.max_header_bytes.max(8192));
     let Client { peer, serving, mut stopping } = client;
-    let newcomer = serving.newcomer().clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
+    let newcomer = serving.newcomer();
+    let asker = Asker { peer, newcomer, gateway: &gateway, taken: Mutex::new(None) };
+    let asking = &asker;
+    let service = service_fn(move |request: Request<Incoming>| {
         newcomer.asks();
-        let (gateway, fallback) = (gateway.clone(), fallback.clone());
-        request.extensions_mut().insert(newcomer.cut.clone());
-        async move { Ok::<_, Infallible>(answer(request, peer, &gateway, fallback).await) }
+        let fallback = fallback.clone();
+        async move { Ok::<_, Infallible>(asking.answer(request, fallback).await) }
     });
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service).with_upgrades());
+    let stream = Gather::new(stream);
+    let http = http.serve_connection(TokioIo::new(stream.clone()), service);
+    let mut served = pin!(http.with_upgrades());
     let stop = async {
         // An error is the sender's end, which comes after the same news.
         let _ = stopping.changed().await;
@@ -200,35 +206,60 @@ where
             stopped = true;
             served.as_mut().graceful_shutdown();
         }
-        match served.as_mut().poll(cx) {
-            Poll::Pending => serving.newcomer().poll_cut(cx).map(Ok),
-            ready => ready,
+        if let Poll::Ready(ended) = served.as_mut().poll(cx) {
+            return Poll::Ready(ended.map_err(io::Error::other));
+        }
+        match stream.poll_send(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            _ => newcomer.poll_cut(cx).map(Ok),
         }
     });
     if let Err(error) = outcome.await {
         tracing::debug!(%error, "connection ended");
     }
+    if let Some(takeover) = asker.taken.lock().take() {
+        return takeover.begin::<T>();
+    }
+    // What was answered before something went wrong.
+    poll_fn(|cx| match stream.poll_send(cx) {
+        Poll::Ready(_) => Poll::Ready(()),
+        Poll::Pending => newcomer.poll_cut(cx),
+    })
+    .await;
 }
 
-async fn answer<S, B>(
-    request: Request<Incoming>,
+/// Who sends requests on one connection.
+struct Asker<'a> {
     peer: SocketAddr,
-    gateway: &Gateway,
-    fallback: S,
-) -> Response<Either<crate::Body, B>>
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
-{
-    let (parts, body) = request.into_parts();
-    let ours = gateway.serves_request(&parts);
-    let mut request = Request::from_parts(parts, body);
-    if ours {
-        return gateway.handle(request, peer).await.map(Either::Left);
-    }
-    request.extensions_mut().insert(PeerAddr(peer));
-    match fallback.oneshot(request).await {
-        Ok(response) => response.map(Either::Right),
-        Err(never) => match never {},
+    newcomer: &'a Newcomer,
+    gateway: &'a Gateway,
+    /// Set by an answer that is the last one.
+    taken: Mutex<Option<Takeover>>,
+}
+
+impl Asker<'_> {
+    async fn answer<S, B>(
+        &self,
+        request: Request<Incoming>,
+        fallback: S,
+    ) -> Response<Either<crate::Body, B>>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    {
+        let (parts, body) = request.into_parts();
+        let ours = self.gateway.serves_request(&parts);
+        let mut request = Request::from_parts(parts, body);
+        if ours {
+            let (response, takeover) = self.gateway.handle(request, self.peer).await;
+            *self.taken.lock() = takeover;
+            return response.map(Either::Left);
+        }
+        request.extensions_mut().insert(PeerAddr(self.peer));
+        request.extensions_mut().insert(self.newcomer.cut.clone());
+        match fallback.oneshot(request).await {
+            Ok(response) => response.map(Either::Right),
+            Err(never) => match never {},
+        }
     }
 }
 

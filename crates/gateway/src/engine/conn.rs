@@ -44,7 +44,7 @@ pub(crate) struct Conn<const SECURE: bool = false> {
 }
 
 impl Conn {
-    /// Serves the session's WebSocket. `early` was read with the handshake.
+    /// Serves the session's WebSocket, which was corked. `early` was read with the handshake.
     pub(crate) fn start(
         session: Arc<Session>,
         stream: OwnedReadHalf,
@@ -68,6 +68,7 @@ impl<const SECURE: bool> Conn<SECURE> {
             session.close(reason, Ending::Abort);
         }
         session.gateway.spawn(conn);
+        session.uncork();
     }
 
     /// Takes what was read from the stream; says why if no more can come.

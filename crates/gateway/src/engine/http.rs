@@ -18,6 +18,8 @@ use crate::id::Id;
 use crate::query;
 
 use super::session::Session;
+use super::takeover::Takeover;
+use super::upgrade::Claim;
 use super::{plain, polling, upgrade, websocket};
 
 /// The body of the gateway's answers.
@@ -48,8 +50,13 @@ impl Gateway {
         self.serves(parts.uri.path()) || self.0.is_plain(parts)
     }
 
-    /// Answers a request for which [`Gateway::serves`] is true. Dropping the future means that the client has gone.
-    pub async fn handle<B>(&self, request: Request<B>, peer: SocketAddr) -> Response<Body>
+    /// Answers a request for which [`Gateway::serves_request`] is true, and says who takes over the connection after the
+    /// answer. Dropping the future means that the client has gone.
+    pub(crate) async fn handle<B>(
+        &self,
+        request: Request<B>,
+        peer: SocketAddr,
+    ) -> (Response<Body>, Option<Takeover>)
     where
         B: hyper::body::Body + Send,
         B::Data: Send,
@@ -69,11 +76,11 @@ impl Gateway {
             Ok(admission) => admission,
             Err(rejection) => {
                 self.0.metrics.refused(rejection.status.as_u16());
-                return rejected(rejection);
+                return (rejected(rejection), None);
             }
         };
         let cors = admission.cors.take();
-        let asked = Asked { gateway: &self.0, parts: &parts, peer, upgrade };
+        let mut asked = Asked { gateway: &self.0, parts: &parts, peer, upgrade, takeover: None };
         let mut response = match sid {
             _ if parts.method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
             Some(sid) => asked.resume(&sid, body).await,
@@ -81,7 +88,7 @@ impl Gateway {
             None => asked.open(admission),
         };
         response.headers_mut().extend(cors.unwrap_or_default());
-        response
+        (response, asked.takeover)
     }
 }
 
@@ -90,6 +97,7 @@ struct Asked<'a> {
     parts: &'a Parts,
     peer: SocketAddr,
     upgrade: Option<OnUpgrade>,
+    takeover: Option<Takeover>,
 }
 
 impl Asked<'_> {
@@ -102,7 +110,7 @@ impl Asked<'_> {
     }
 
     /// A request without a session: it opens one. The checks come in the order of the reference server.
-    fn open(mut self, admission: Admission) -> Response<Body> {
+    fn open(&mut self, admission: Admission) -> Response<Body> {
         let Some(carrier) = self.carrier() else {
             return self.refuse(ErrorCode::UnknownTransport);
         };
@@ -131,11 +139,13 @@ impl Asked<'_> {
         let Some(upgrade) = self.upgrade.take() else {
             return Some(error(ErrorCode::BadRequest));
         };
-        websocket::open(self.gateway, permit, self.handshake(admission), upgrade);
+        let handshake = self.handshake(admission);
+        let open = |carried| websocket::open(permit, handshake, carried);
+        self.takeover = Some(Takeover::new(upgrade, open));
         Some(accepted)
     }
 
-    fn open_plain(mut self, admission: Admission) -> Response<Body> {
+    fn open_plain(&mut self, admission: Admission) -> Response<Body> {
         let accepted = match plain::answer(self.parts) {
             Ok(accepted) => accepted,
             Err(refusal) => {
@@ -150,12 +160,14 @@ impl Asked<'_> {
         let Some(permit) = self.gateway.admit() else {
             return self.full();
         };
-        plain::open(self.gateway, permit, self.handshake(admission), upgrade);
+        let handshake = self.handshake(admission);
+        let open = |carried| plain::open(permit, handshake, carried);
+        self.takeover = Some(Takeover::new(upgrade, open));
         accepted
     }
 
     /// A request of a session that exists.
-    async fn resume<B>(mut self, sid: &str, body: B) -> Response<Body>
+    async fn resume<B>(&mut self, sid: &str, body: B) -> Response<Body>
     where
         B: hyper::body::Body + Send,
         B::Data: Send,
@@ -168,17 +180,19 @@ impl Asked<'_> {
             return self.refuse(ErrorCode::UnknownSession);
         };
         match (carrier, &self.parts.method) {
-            (Carrier::WebSocket, _) => self.upgrade(&session),
+            (Carrier::WebSocket, _) => self.upgrade(session),
             (Carrier::Polling, &Method::GET) => polling::poll(&session).await,
             (Carrier::Polling, &Method::POST) => polling::post(&session, self.parts, body).await,
             _ => error(ErrorCode::BadRequest),
         }
     }
 
-    fn upgrade(&mut self, session: &Arc<Session>) -> Response<Body> {
+    fn upgrade(&mut self, session: Arc<Session>) -> Response<Body> {
         match (websocket::accept(self.parts), self.upgrade.take()) {
             (Ok(accepted), Some(stream)) => {
-                upgrade::start(session, stream);
+                let claim = Claim::take(&session);
+                let start = |carried| upgrade::start(session, claim, carried);
+                self.takeover = Some(Takeover::new(stream, start));
                 accepted
             }
             (Ok(_), None) => error(ErrorCode::BadRequest),

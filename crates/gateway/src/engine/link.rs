@@ -3,6 +3,8 @@
 use std::task::Waker;
 use std::{io, mem};
 
+use bytes::Bytes;
+
 use crate::cut::Cut;
 use crate::frame::Frame;
 use crate::out::Out;
@@ -104,14 +106,15 @@ pub(crate) enum Flushed {
 }
 
 impl Link {
-    pub(crate) fn new(transport: Transport, deadlines: Deadlines) -> Self {
+    pub(crate) fn new(transport: Transport, unsent: Bytes, deadlines: Deadlines) -> Self {
+        let corks = u8::from(matches!(transport, Transport::WebSocket(_)));
         Self {
-            out: Out::default(),
+            out: Out::beginning_with(unsent),
             accounted: 0,
             transport,
             closed: None,
             broken: false,
-            corks: 0,
+            corks,
             dirty: false,
             full: false,
             paused: false,

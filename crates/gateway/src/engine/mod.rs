@@ -13,6 +13,7 @@ mod receive;
 mod registry;
 mod session;
 mod stream;
+mod takeover;
 mod upgrade;
 mod websocket;
 
@@ -22,7 +23,9 @@ pub(crate) use conn::Conn;
 pub use http::Body;
 #[cfg(test)]
 pub(crate) use link::Transport;
+pub(crate) use pipe::Stream;
 pub(crate) use registry::Registry;
 pub(crate) use session::Refused;
 pub use session::Session;
 pub use stream::EventStream;
+pub(crate) use takeover::Takeover;

@@ -8,9 +8,6 @@ use std::io::{self, IoSlice, Read as _, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use rustls::ServerConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,25 +20,21 @@ use crate::tls::Secured;
 use super::link::Transport;
 use super::session::Session;
 
-/// What hyper gives back when a connection has been upgraded.
-pub(super) enum Stream {
+/// What is left of a connection that was upgraded.
+pub(crate) enum Stream {
     Clear(TcpStream),
     Secure(Secured),
 }
 
-/// Gets the stream back from hyper, and what it has read of it already.
-pub(super) async fn raw(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
-    let upgraded = upgrade.await.ok()?;
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => return Some((Stream::Clear(parts.io.into_inner()), parts.read_buf)),
-        Err(upgraded) => upgraded,
-    };
-    match upgraded.downcast::<TokioIo<Secured>>() {
-        Ok(parts) => Some((Stream::Secure(parts.io.into_inner()), parts.read_buf)),
-        Err(_) => {
-            tracing::error!("the gateway was served on something that is no stream of `serve`");
-            None
-        }
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self::Clear(stream)
+    }
+}
+
+impl From<Secured> for Stream {
+    fn from(stream: Secured) -> Self {
+        Self::Secure(stream)
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::{Method, Response};
-use hyper::upgrade::OnUpgrade;
 use tidings_protocol::websocket::{Decoder, Message};
 
 use crate::gateway::{Inner, Permit};
@@ -17,8 +16,8 @@ use super::close::Ending;
 use super::conn::Conn;
 use super::http::Body;
 use super::link::Transport;
-use super::pipe::raw;
 use super::session::{Session, Speech};
+use super::takeover::Carried;
 use super::websocket::{Refusal, accept, has_token};
 
 /// Who has not said in time who it is.
@@ -45,19 +44,18 @@ pub(super) fn answer(parts: &Parts) -> Result<Response<Body>, Refusal> {
     if is_upgrade(parts) { accept(parts) } else { Err(Refusal::Other) }
 }
 
-/// Opens a session on the stream once the answer has been sent.
-pub(super) fn open(gateway: &Arc<Inner>, permit: Permit, handshake: Handshake, upgrade: OnUpgrade) {
-    let max_payload = gateway.config.max_payload;
-    gateway.spawn(async move {
-        let Some((stream, early)) = raw(upgrade).await else { return };
-        let (read, write) = stream.split();
-        let transport = Transport::WebSocket(write);
-        let Some(session) = Session::open_as(Speech::Plain, permit, handshake, transport) else {
-            return;
-        };
-        session.client.open_plain(&session);
-        Conn::start(session, read, Decoder::new(max_payload), &early);
-    });
+/// Opens a session on the stream.
+pub(super) fn open(permit: Permit, handshake: Handshake, carried: Carried) {
+    let Carried { stream, early, unsent } = carried;
+    let (read, write) = stream.split();
+    let transport = Transport::WebSocket(write);
+    let Some(session) = Session::open_as(Speech::Plain, permit, handshake, transport, unsent)
+    else {
+        return;
+    };
+    session.client.open_plain(&session);
+    let decoder = Decoder::new(session.gateway.config.max_payload);
+    Conn::start(session, read, decoder, &early);
 }
 
 impl Session {

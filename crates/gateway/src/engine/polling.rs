@@ -33,7 +33,7 @@ const NOOP: &str = "6";
 
 /// Opens a session; the open packet is the answer.
 pub(super) fn open(permit: Permit, handshake: Handshake) -> Option<Response<Body>> {
-    let session = Session::open(permit, handshake, Transport::polling())?;
+    let session = Session::open(permit, handshake, Transport::polling(), Bytes::new())?;
     let packet = session.open_packet();
     session.opened();
     Some(text(packet))

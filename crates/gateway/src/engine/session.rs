@@ -64,15 +64,20 @@ impl Session {
         permit: Permit,
         handshake: Handshake,
         transport: Transport,
+        unsent: Bytes,
     ) -> Option<Arc<Self>> {
-        Self::open_as(Speech::EngineIo, permit, handshake, transport)
+        Self::open_as(Speech::EngineIo, permit, handshake, transport, unsent)
     }
 
+    /// `unsent` goes out on the transport before anything else. A WebSocket begins corked; [`Conn::start`] uncorks it.
+    ///
+    /// [`Conn::start`]: super::conn::Conn::start
     pub(crate) fn open_as(
         speech: Speech,
         permit: Permit,
         handshake: Handshake,
         transport: Transport,
+        unsent: Bytes,
     ) -> Option<Arc<Self>> {
         let gateway = &permit.spend()?;
         if gateway.is_closing() {
@@ -96,7 +101,7 @@ impl Session {
             gateway: gateway.clone(),
             id: Id::random(),
             handshake,
-            link: Mutex::new(Link::new(transport, deadlines)),
+            link: Mutex::new(Link::new(transport, unsent, deadlines)),
             waker: AtomicWaker::new(),
             place: Place::new(),
             client: Client::new(config),
@@ -126,6 +131,16 @@ impl Session {
             max_payload: config.max_payload as u64,
         };
         packet.encode()
+    }
+
+    /// Has a frame go out before those of anybody else, however full the node is. Whether the session is still open.
+    pub(super) fn say_first(&self, frame: &Frame) -> bool {
+        let mut link = self.lock();
+        let open = link.closed.is_none();
+        if open {
+            link.out.push(frame);
+        }
+        open
     }
 
     /// Sends a text message.

@@ -51,7 +51,7 @@ impl Gateway {
         let kept = &gateway.config.kept_headers;
         let handshake = Handshake::new(request, peer, admission, kept, &gateway.path, unix_ms());
         let transport = Transport::Stream(Streaming { cut, goodbye: None });
-        let session = Session::open_as(Speech::Stream, permit, handshake, transport)?;
+        let session = Session::open_as(Speech::Stream, permit, handshake, transport, Bytes::new())?;
         let _ = session.emit(&Frame::retry(RETRY));
         session.client.open_plain(&session);
         Some(EventStream(session))

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use hyper::upgrade::OnUpgrade;
 use tidings_protocol::engineio::{PacketRef, decode_ref};
 use tidings_protocol::websocket::{self, Decoder, Message, Opcode};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
@@ -15,31 +14,33 @@ use tokio::time::timeout;
 use crate::gateway::GOODBYE;
 
 use super::conn::Conn;
-use super::link::{Flushed, Probe, Transport};
-use super::pipe::{Stream, raw};
+use super::link::{Probe, Transport};
+use super::pipe::Stream;
 use super::session::Session;
+use super::takeover::Carried;
 
 /// Bytes of a probing client that are looked at together.
 const CHUNK: usize = 512;
 
 /// Lets a WebSocket try to take over the session. Only one may at a time; another is accepted and closed, as
 /// the reference server does.
-pub(super) fn start(session: &Arc<Session>, upgrade: OnUpgrade) {
-    let claim = Claim::take(session);
-    let session = session.clone();
+pub(super) fn start(session: Arc<Session>, claim: Option<Claim>, carried: Carried) {
     let gateway = session.gateway.clone();
     gateway.clone().spawn(async move {
-        let limit = gateway.config.upgrade_timeout;
-        let Ok(Some((mut stream, early))) = timeout(limit, raw(upgrade)).await else { return };
-        let Some(claim) = claim else { return reject(stream).await };
+        let Carried { mut stream, early, unsent } = carried;
+        let Some(claim) = claim else { return reject(stream, &unsent).await };
         let mut decoder = Decoder::new(gateway.config.max_payload);
         let mut input = Input { bytes: early.to_vec(), at: 0 };
-        let probed = timeout(limit, probe(&session, &mut stream, &mut decoder, &mut input)).await;
-        match probed {
+        let probed = async {
+            stream.write_all(&unsent).await?;
+            stream.flush().await?;
+            probe(&session, &mut stream, &mut decoder, &mut input).await
+        };
+        match timeout(gateway.config.upgrade_timeout, probed).await {
             Ok(Ok(())) => take_over(&session, stream, claim, decoder, &input),
             _ => {
                 drop(claim);
-                reject(stream).await;
+                reject(stream, &[]).await;
             }
         }
     });
@@ -134,18 +135,17 @@ fn take_over(
         }
         link.wake_poll();
         link.transport = Transport::WebSocket(write);
+        link.corks = link.corks.saturating_add(1);
     }
     drop(claim);
     session.gateway.metrics.upgraded();
-    if session.flush() == Flushed::Broken {
-        session.waker.wake();
-    }
     Conn::start(session.clone(), read, decoder, input.bytes.get(input.at..).unwrap_or_default());
 }
 
 /// Closes a WebSocket that got no session.
-async fn reject(mut stream: Stream) {
+async fn reject(mut stream: Stream, unsent: &[u8]) {
     let _ = timeout(GOODBYE, async {
+        stream.write_all(unsent).await?;
         stream.write_all(&websocket::close_frame(1008, "upgrade refused")).await?;
         stream.shutdown().await?;
         let mut ignored = [0; CHUNK];
@@ -156,10 +156,10 @@ async fn reject(mut stream: Stream) {
 }
 
 /// The right to try; given back if nothing comes of it.
-struct Claim(Arc<Session>);
+pub(super) struct Claim(Arc<Session>);
 
 impl Claim {
-    fn take(session: &Arc<Session>) -> Option<Self> {
+    pub(super) fn take(session: &Arc<Session>) -> Option<Self> {
         let mut link = session.lock();
         if link.closed.is_some() {
             return None;

@@ -7,20 +7,19 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
-use hyper::upgrade::OnUpgrade;
 use tidings_protocol::engineio::ErrorCode;
 use tidings_protocol::websocket::{Decoder, accept_key, is_valid_key};
 
 use crate::frame::Frame;
-use crate::gateway::{Inner, Permit};
+use crate::gateway::Permit;
 use crate::handshake::Handshake;
 use crate::layer::Layer;
 
 use super::conn::Conn;
 use super::http::{Body, empty, error};
 use super::link::Transport;
-use super::pipe::raw;
 use super::session::Session;
+use super::takeover::Carried;
 
 const VERSION: HeaderValue = HeaderValue::from_static("13");
 
@@ -81,22 +80,19 @@ pub(super) fn has_token(parts: &Parts, name: &HeaderName, token: &str) -> bool {
     values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
 }
 
-/// Opens a session on the stream once the answer has been sent.
-pub(super) fn open(gateway: &Arc<Inner>, permit: Permit, handshake: Handshake, upgrade: OnUpgrade) {
-    let max_payload = gateway.config.max_payload;
-    gateway.spawn(async move {
-        // If it never comes to that, the permit is dropped with us.
-        let Some((stream, early)) = raw(upgrade).await else { return };
-        let (read, write) = stream.split();
-        let Some(session) = Session::open(permit, handshake, Transport::WebSocket(write)) else {
-            return;
-        };
-        let opened = Frame::text(&[&session.open_packet()]);
-        if session.emit(&opened).is_ok() {
-            session.opened();
-        }
-        Conn::start(session, read, Decoder::new(max_payload), &early);
-    });
+/// Opens a session on the stream.
+pub(super) fn open(permit: Permit, handshake: Handshake, carried: Carried) {
+    let Carried { stream, early, unsent } = carried;
+    let (read, write) = stream.split();
+    let Some(session) = Session::open(permit, handshake, Transport::WebSocket(write), unsent)
+    else {
+        return;
+    };
+    if session.say_first(&Frame::text(&[&session.open_packet()])) {
+        session.opened();
+    }
+    let decoder = Decoder::new(session.gateway.config.max_payload);
+    Conn::start(session, read, decoder, &early);
 }
 
 impl Session {

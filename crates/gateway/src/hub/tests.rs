@@ -36,7 +36,9 @@ fn socket(gateway: &Gateway) -> Arc<Socket> {
     let handshake =
         Handshake::new(&parts, peer, Admission::new(peer.ip()), &[], &gateway.0.path, 0);
     let permit = gateway.0.admit().expect("a place");
-    let session = crate::Session::open(permit, handshake, Transport::polling()).expect("a session");
+    let session =
+        crate::Session::open(permit, handshake, Transport::polling(), bytes::Bytes::new())
+            .expect("a session");
     let hub = gateway.0.hub("/").expect("served");
     let socket = Socket::new(&session, hub);
     session.client.admit(&socket).expect("open");
