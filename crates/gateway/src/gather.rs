@@ -195,3 +195,130 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gather<T> {
         held.stream()?.poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes as many bytes as it has room for, like a socket whose buffer is nearly full.
+    #[derive(Default)]
+    struct Socket {
+        taken: Vec<u8>,
+        room: usize,
+        writes: usize,
+    }
+
+    impl AsyncRead for Socket {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let count = bytes.len().min(self.room);
+            if count == 0 {
+                return Poll::Pending;
+            }
+            self.room -= count;
+            self.writes += 1;
+            self.taken.extend(bytes.iter().take(count));
+            Poll::Ready(Ok(count))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn cx() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn gather(room: usize) -> Gather<Socket> {
+        Gather::new(Socket { room, ..Socket::default() })
+    }
+
+    fn write(gather: &mut Gather<Socket>, bytes: &[u8]) -> usize {
+        match Pin::new(gather).poll_write(&mut cx(), bytes) {
+            Poll::Ready(written) => written.expect("no error"),
+            Poll::Pending => 0,
+        }
+    }
+
+    fn is_flushed(gather: &mut Gather<Socket>) -> bool {
+        Pin::new(gather).poll_flush(&mut cx()).is_ready()
+    }
+
+    fn give_room(gather: &Gather<Socket>, room: usize) {
+        gather.0.lock().stream.as_mut().expect("not taken").room = room;
+    }
+
+    proptest! {
+        /// Whatever the socket takes and whenever it is asked, the bytes are those that were written, in order.
+        #[test]
+        fn order_is_kept(
+            writes in proptest::collection::vec((1usize..6_000, 0usize..9_000, any::<bool>()), 1..40),
+        ) {
+            let mut gather = gather(0);
+            let mut given: Vec<u8> = Vec::new();
+            for (length, room, ends) in writes {
+                give_room(&gather, room);
+                let bytes: Vec<u8> = (given.len()..given.len() + length * 4).map(|n| (n % 251) as u8).collect();
+                let written = write(&mut gather, &bytes);
+                given.extend(&bytes[..written]);
+                prop_assert!(gather.0.lock().bytes.len() <= MOST);
+                if ends && gather.poll_send(&mut cx()).is_ready() {
+                    prop_assert_eq!(gather.0.lock().bytes.capacity(), 0);
+                }
+            }
+            let (socket, unsent) = gather.take().expect("not taken yet");
+            prop_assert_eq!([&socket.taken[..], &unsent].concat(), given);
+        }
+    }
+
+    #[test]
+    fn what_is_written_between_two_waits_leaves_in_one_write() {
+        let mut gather = gather(usize::MAX);
+        for _ in 0..10 {
+            assert_eq!(write(&mut gather, b"answer"), 6);
+            assert!(is_flushed(&mut gather));
+        }
+        assert!(gather.0.lock().stream.as_ref().expect("there").taken.is_empty());
+        assert!(gather.poll_send(&mut cx()).is_ready());
+        assert_eq!(gather.0.lock().bytes.capacity(), 0, "nothing is kept");
+        let (socket, unsent) = gather.take().expect("not taken yet");
+        assert_eq!((socket.writes, socket.taken.len(), unsent.len()), (1, 60, 0));
+    }
+
+    #[test]
+    fn a_full_socket_is_told() {
+        let mut gather = gather(0);
+        write(&mut gather, b"answer");
+        assert!(is_flushed(&mut gather), "nobody has tried yet");
+        assert!(gather.poll_send(&mut cx()).is_pending());
+        assert!(!is_flushed(&mut gather));
+        let large = [0; MOST];
+        assert_eq!(write(&mut gather, &large), 0, "no room");
+        give_room(&gather, 6);
+        assert!(is_flushed(&mut gather));
+        let (socket, unsent) = gather.take().expect("not taken yet");
+        assert_eq!((&socket.taken[..], unsent.len()), (&b"answer"[..], 0));
+    }
+}

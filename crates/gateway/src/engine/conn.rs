@@ -64,11 +64,13 @@ impl<const SECURE: bool> Conn<SECURE> {
         let mut conn = Self { session: session.clone(), stream: Some(stream), decoder: None };
         conn.put_by(decoder);
         conn.feed(early);
-        if let Some(reason) = conn.take(&[], &mut 0) {
+        let end = conn.take(&[], &mut 0);
+        // First of all: an end that has come already drops what waits.
+        session.uncork();
+        if let Some(reason) = end {
             session.close(reason, Ending::Abort);
         }
         session.gateway.spawn(conn);
-        session.uncork();
     }
 
     /// Takes what was read from the stream; says why if no more can come.

@@ -9,6 +9,7 @@
 
 mod ack;
 mod backpressure;
+mod bunch;
 mod drain;
 mod engine;
 mod event;

@@ -13,4 +13,4 @@ pub use desk::{Desk, Peer};
 pub use raw::{frame, raw, read_only};
 pub use recorder::{Call, Recorder};
 pub use secure::{Secure, Version, shake_hands, shown};
-pub use server::{Server, config};
+pub use server::{Server, config, large};

@@ -110,6 +110,11 @@ impl Server {
     }
 }
 
+/// What is behind `/large`: more than any buffer on the way takes.
+pub fn large() -> Bytes {
+    (0..1_000_000u32).flat_map(u32::to_be_bytes).collect()
+}
+
 /// What is not the gateway's own: `/stream` opens an event stream.
 fn fall_back(
     gateway: &Gateway,
@@ -117,6 +122,9 @@ fn fall_back(
 ) -> Response<Either<Full<Bytes>, EventStream>> {
     let (parts, _) = request.into_parts();
     let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0);
+    if parts.uri.path() == "/large" {
+        return Response::new(Either::Left(Full::new(large())));
+    }
     if parts.uri.path() != "/stream" {
         let text = format!("fallback {} {}", parts.uri.path(), peer.is_some());
         return Response::new(Either::Left(Full::new(Bytes::from(text))));
