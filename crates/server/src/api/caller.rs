@@ -12,7 +12,7 @@ use tidings_core::{
     ports::Taken,
 };
 
-use super::{door::ClientIp, problem::Problem, request::Quota};
+use super::{door::ClientIp, problem::Problem, request};
 use crate::{
     audit::Audit,
     auth::{Claims, TokenError},
@@ -93,9 +93,7 @@ impl FromRequestParts<AppState> for Caller {
             Some(key) if explicit.is_some() || key.starts_with(api_key::PREFIX) => {
                 server(state, &key, ip).await.map(Self::Server)
             }
-            token => {
-                user(state, parts, token.as_deref().unwrap_or_default(), ip).await.map(Self::User)
-            }
+            token => user(state, token.as_deref().unwrap_or_default(), ip).await.map(Self::User),
         }
     }
 }
@@ -172,15 +170,10 @@ async fn api_key(state: &AppState, hash: &[u8; 32]) -> Result<Option<ApiKey>, St
 }
 
 /// The user whom a token is about; one request is taken from the quota.
-pub(super) async fn user(
-    state: &AppState,
-    parts: &Parts,
-    token: &str,
-    ip: IpAddr,
-) -> Result<User, Problem> {
+pub(super) async fn user(state: &AppState, token: &str, ip: IpAddr) -> Result<User, Problem> {
     let claims =
         state.tokens.verify(token).await.map_err(|problem| refused(state, &problem, ip))?;
-    count(state, parts, &claims.sub).await?;
+    count(state, &claims.sub).await?;
     Ok(User { claims, ip })
 }
 
@@ -198,7 +191,7 @@ pub(super) fn refused(state: &AppState, problem: &TokenError, ip: IpAddr) -> Pro
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Takes one request from the user's quota: that of this node, and where there are others, that of all.
-async fn count(state: &AppState, parts: &Parts, user: &UserId) -> Result<(), Problem> {
+async fn count(state: &AppState, user: &UserId) -> Result<(), Problem> {
     let Some(bucket) = state.request_limits.bucket(user.as_str()) else { return Ok(()) };
     let mut taken = bucket.take();
     let mut left = bucket.remaining();
@@ -211,10 +204,7 @@ async fn count(state: &AppState, parts: &Parts, user: &UserId) -> Result<(), Pro
             None => {}
         }
     }
-    if let Some(quota) = parts.extensions.get::<Quota>() {
-        // Shown in the answer's headers; set once, since a request has one caller.
-        let _ = quota.0.set(left);
-    }
+    request::show_left(left);
     taken.map_err(|wait| {
         Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMIT", "Too many requests")
             .with_retry_after(wait.as_secs() + 1)

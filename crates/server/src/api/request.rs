@@ -1,9 +1,6 @@
 //! What surrounds each request: its id, its line in the log, its metrics, its limits.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Instant,
-};
+use std::{cell::Cell, sync::Arc, time::Instant};
 
 use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
@@ -18,14 +15,26 @@ use crate::{guard::Door, state::AppState};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 tokio::task_local! {
-    /// The id of the request that this task answers.
-    static CURRENT_ID: String;
+    /// The request that this task answers.
+    static CURRENT: Current;
+}
+
+struct Current {
+    id: String,
+    /// How many requests the caller has left; set when the caller is known.
+    left: Cell<Option<u64>>,
 }
 
 /// Gives the id of the request that is being answered, if there is one, to the log.
 pub(crate) fn with_current_id(log: impl FnOnce(&str)) {
     // Fails outside of requests.
-    let _ = CURRENT_ID.try_with(|id| log(id));
+    let _ = CURRENT.try_with(|current| log(&current.id));
+}
+
+/// Shows the caller in the answer's headers how many requests it has left.
+pub(super) fn show_left(left: u64) {
+    // Fails outside of requests.
+    let _ = CURRENT.try_with(|current| current.left.set(Some(left)));
 }
 
 #[derive(Clone)]
@@ -48,7 +57,7 @@ pub(super) async fn surround(
 /// Gives every request an id (or takes the caller's, if it is a sane one), and records it.
 async fn observe<F: Future<Output = Response>>(
     state: &AppState,
-    mut request: Request,
+    request: Request,
     answer: impl FnOnce(Request) -> F,
 ) -> Response {
     let started = Instant::now();
@@ -56,9 +65,12 @@ async fn observe<F: Future<Output = Response>>(
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let quota = Quota::default();
-    request.extensions_mut().insert(quota.clone());
-    let mut response = CURRENT_ID.scope(id.clone(), answer(request)).await;
+    let current = Current { id: id.clone(), left: Cell::default() };
+    let answered = async {
+        let response = answer(request).await;
+        (response, CURRENT.with(|current| current.left.get()))
+    };
+    let (mut response, left) = CURRENT.scope(current, answered).await;
     let took = started.elapsed();
     let status = response.status().as_u16();
     let label = route.as_ref().map_or("other", MatchedPath::as_str);
@@ -70,8 +82,8 @@ async fn observe<F: Future<Output = Response>>(
     } else {
         tracing::info!(event = "request", %method, path, status, took_ms, request_id = id);
     }
-    if let Some(left) = quota.0.get() {
-        rate_headers(response.headers_mut(), state.request_limits.limit(), *left);
+    if let Some(left) = left {
+        rate_headers(response.headers_mut(), state.request_limits.limit(), left);
     }
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -87,10 +99,6 @@ fn request_id(headers: &HeaderMap) -> String {
         _ => format!("{:016x}", rand::random::<u64>()),
     }
 }
-
-/// How many requests the caller has left; set when the caller is known.
-#[derive(Clone, Default)]
-pub(super) struct Quota(pub(super) Arc<OnceLock<u64>>);
 
 fn rate_headers(headers: &mut HeaderMap, limit: u32, remaining: u64) {
     headers.insert("ratelimit-limit", HeaderValue::from(limit));

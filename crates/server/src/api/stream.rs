@@ -120,7 +120,7 @@ async fn authenticate(
         (None, Some(ticket)) => {
             state.tickets.redeem(ticket, now).map_err(|problem| refused(state, &problem, ip))?
         }
-        (token, _) => user(state, parts, token.as_deref().unwrap_or_default(), ip).await?.claims,
+        (token, _) => user(state, token.as_deref().unwrap_or_default(), ip).await?.claims,
     };
     if claims.expires_at() <= now {
         // Within the leeway, but then it would end again at once.

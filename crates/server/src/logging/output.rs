@@ -77,6 +77,17 @@ impl Shared {
 /// Hands lines over.
 pub(super) struct Output(Arc<Shared>);
 
+impl Output {
+    /// Takes a whole line.
+    pub(super) fn add(&self, line: &[u8], level: Level) {
+        self.0.add(line, is_urgent(level));
+    }
+}
+
+fn is_urgent(level: Level) -> bool {
+    level <= Level::WARN
+}
+
 /// Takes one event's line, in one piece or several.
 pub(super) struct Line<'a> {
     shared: &'a Shared,
@@ -102,7 +113,7 @@ impl<'a> MakeWriter<'a> for Output {
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Line<'a> {
-        Line { shared: &self.0, urgent: *metadata.level() <= Level::WARN }
+        Line { shared: &self.0, urgent: is_urgent(*metadata.level()) }
     }
 }
 
