@@ -125,7 +125,7 @@ pub struct Connection {
 /// Something that happened to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionNote {
-    /// It is there. Said again of one that was taken for lost, it was not.
+    /// It is there, or was, if its end is known already. Said again of one that was taken for lost, it was not.
     Opened(Box<Connection>),
     /// It stands on another token of the same user.
     Renewed {

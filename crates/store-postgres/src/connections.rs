@@ -24,10 +24,13 @@ use crate::{
 
 /// Said again: it was not lost.
 const OPEN: &str = "INSERT INTO websocket_connections (id, user_id, socket_id, node_id, client,
-        device_id, ip, user_agent, connected_at, token_hash, token_ends_at)
+        device_id, ip, user_agent, connected_at, disconnected_at, reason, token_hash,
+        token_ends_at)
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
-        $7::text[], $8::text[], $9::bigint[], $10::bytea[], $11::bigint[])
-    ON CONFLICT (id) DO UPDATE SET disconnected_at = NULL, reason = NULL";
+        $7::text[], $8::text[], $9::bigint[], $10::bigint[], $11::text[], $12::bytea[],
+        $13::bigint[])
+    ON CONFLICT (id) DO UPDATE
+    SET disconnected_at = excluded.disconnected_at, reason = excluded.reason";
 const RENEW: &str =
     "UPDATE websocket_connections c SET token_hash = r.hash, token_ends_at = r.ends_at
     FROM unnest($1::uuid[], $2::bytea[], $3::bigint[]) AS r (id, hash, ends_at)
@@ -118,7 +121,7 @@ async fn open(tx: &deadpool_postgres::Transaction<'_>, sheet: &Sheet<'_>) -> Res
         return Ok(());
     }
     let opened: Vec<_> = sheet.opened.values().copied().collect();
-    let columns: [&(dyn ToSql + Sync); 11] = [
+    let columns: [&(dyn ToSql + Sync); 13] = [
         &column(&opened, |c| c.id.0),
         &column(&opened, |c| c.user.as_str()),
         &column(&opened, |c| c.socket_id.as_str()),
@@ -128,6 +131,8 @@ async fn open(tx: &deadpool_postgres::Transaction<'_>, sheet: &Sheet<'_>) -> Res
         &column(&opened, |c| c.ip.to_string()),
         &column(&opened, |c| c.user_agent.as_deref().map(storable)),
         &column(&opened, |c| c.connected_at.as_millis()),
+        &column(&opened, |c| c.disconnected_at.map(Timestamp::as_millis)),
+        &column(&opened, |c| c.reason.as_deref()),
         &column(&opened, |c| c.ground.token.as_slice()),
         &column(&opened, |c| c.ground.ends_at.as_millis()),
     ];

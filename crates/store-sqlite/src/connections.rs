@@ -1,6 +1,6 @@
 //! The history of connections.
 
-use rusqlite::{Connection as Database, Row, ToSql};
+use rusqlite::{Connection as Database, Row, Statement, ToSql};
 use tidings_core::{
     connection::{
         Connection, ConnectionFilter, ConnectionId, ConnectionNote, Ground, Lost, NODE_LOST,
@@ -18,9 +18,11 @@ use crate::{
 
 /// Said again: it was not lost.
 const OPEN: &str = "INSERT INTO websocket_connections (id, user_id, socket_id, node_id, client,
-        device_id, ip, user_agent, connected_at, token_hash, token_ends_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-    ON CONFLICT (id) DO UPDATE SET disconnected_at = NULL, reason = NULL";
+        device_id, ip, user_agent, connected_at, disconnected_at, reason, token_hash,
+        token_ends_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+    ON CONFLICT (id) DO UPDATE
+    SET disconnected_at = excluded.disconnected_at, reason = excluded.reason";
 const RENEW: &str = "UPDATE websocket_connections SET token_hash = ?2, token_ends_at = ?3
     WHERE id = ?1";
 const CLOSE: &str = "UPDATE websocket_connections SET disconnected_at = ?2, reason = ?3
@@ -49,24 +51,25 @@ const FORGET_SILENT: &str = "DELETE FROM nodes WHERE seen_at < ?1";
 pub(crate) const REMOVE: &str = "DELETE FROM websocket_connections WHERE id = ?1";
 
 pub(crate) fn note(tx: &Tx<'_>, notes: &[ConnectionNote]) -> Result<()> {
+    let prepare = |sql| tx.conn.prepare_cached(sql);
+    let (mut opening, mut closing) = (prepare(OPEN)?, prepare(CLOSE)?);
     for note in notes {
         match note {
-            ConnectionNote::Opened(connection) => open(tx, connection)?,
+            ConnectionNote::Opened(connection) => open(&mut opening, connection)?,
             ConnectionNote::Renewed { id, ground } => {
                 let values = (id.0.as_bytes(), ground.token, ground.ends_at.as_millis());
-                tx.conn.prepare_cached(RENEW)?.execute(values)?;
+                prepare(RENEW)?.execute(values)?;
             }
             ConnectionNote::Closed { id, at, reason } => {
-                let values = (id.0.as_bytes(), at.as_millis(), reason);
-                tx.conn.prepare_cached(CLOSE)?.execute(values)?;
+                closing.execute((id.0.as_bytes(), at.as_millis(), reason))?;
             }
         }
     }
     Ok(())
 }
 
-fn open(tx: &Tx<'_>, connection: &Connection) -> Result<()> {
-    tx.conn.prepare_cached(OPEN)?.execute((
+fn open(opening: &mut Statement<'_>, connection: &Connection) -> Result<()> {
+    opening.execute((
         connection.id.0.as_bytes(),
         connection.user.as_str(),
         &connection.socket_id,
@@ -76,6 +79,8 @@ fn open(tx: &Tx<'_>, connection: &Connection) -> Result<()> {
         connection.ip.to_string(),
         &connection.user_agent,
         connection.connected_at.as_millis(),
+        connection.disconnected_at.map(Timestamp::as_millis),
+        &connection.reason,
         connection.ground.token,
         connection.ground.ends_at.as_millis(),
     ))?;

@@ -19,8 +19,9 @@ pub use note::{Happened, client_kind, user_agent};
 
 /// Notes that may wait for the store: as many as come in seconds when everybody connects anew.
 const WAITING: usize = 50_000;
-/// Notes in one transaction.
-const BATCH: usize = 500;
+/// Notes in one transaction: with more the same pages are written less often, but whatever else is to be written
+/// waits for longer.
+const BATCH: usize = 1_000;
 
 pub struct ConnectionHistory {
     /// `None`: nothing is kept.
@@ -72,7 +73,7 @@ impl ConnectionHistory {
             if batch.is_empty() {
                 return Ok(());
             }
-            let notes = batch.iter().map(|happened| happened.note(&self.node)).collect();
+            let notes = note::notes(&self.node, &batch);
             if let Err(problem) = store.note_connections(notes).await {
                 let lost = waiting.lock().put_back(batch);
                 self.metrics.connection_notes_dropped(lost as u64);

@@ -1,6 +1,6 @@
 //! What is noted of a connection.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use tidings_core::{
     connection::{ClientKind, Connection, ConnectionId, ConnectionNote, Ground, MAX_USER_AGENT},
@@ -19,9 +19,10 @@ pub fn client_kind(socket: &Socket) -> ClientKind {
 }
 
 /// What the client calls itself, cut where it is too long.
-pub fn user_agent(socket: &Socket) -> Option<String> {
+pub fn user_agent(socket: &Socket) -> Option<&str> {
     let text = socket.handshake().header(&http::header::USER_AGENT)?;
-    Some(text.chars().take(MAX_USER_AGENT).collect())
+    let end = text.char_indices().nth(MAX_USER_AGENT).map_or(text.len(), |(end, _)| end);
+    text.get(..end)
 }
 
 /// Something that happened to a connection, as the connection itself: what is written of it is put
@@ -34,20 +35,32 @@ pub enum Happened {
     Closed(Arc<InboxSession>, Timestamp, DisconnectReason),
 }
 
-impl Happened {
-    pub(super) fn note(&self, node: &str) -> ConnectionNote {
-        match self {
-            Self::Opened(session) => ConnectionNote::Opened(Box::new(connection(node, session))),
-            Self::Renewed(session) => {
-                ConnectionNote::Renewed { id: id_of(node, session), ground: ground(session) }
+/// What is written of them. A connection that begins and ends among them is one row, written once.
+pub(super) fn notes(node: &str, batch: &[Happened]) -> Vec<ConnectionNote> {
+    let mut notes = Vec::with_capacity(batch.len());
+    let mut begun = HashMap::new();
+    for happened in batch {
+        match happened {
+            Happened::Opened(session) => {
+                begun.insert(Arc::as_ptr(session), notes.len());
+                notes.push(ConnectionNote::Opened(Box::new(connection(node, session))));
             }
-            Self::Closed(session, at, reason) => ConnectionNote::Closed {
-                id: id_of(node, session),
-                at: *at,
-                reason: reason.to_string(),
-            },
+            Happened::Renewed(session) => {
+                let (id, ground) = (id_of(node, session), ground(session));
+                notes.push(ConnectionNote::Renewed { id, ground });
+            }
+            Happened::Closed(session, at, reason) => {
+                let (at, reason) = (*at, reason.to_string());
+                let place = begun.get(&Arc::as_ptr(session)).and_then(|at| notes.get_mut(*at));
+                if let Some(ConnectionNote::Opened(connection)) = place {
+                    (connection.disconnected_at, connection.reason) = (Some(at), Some(reason));
+                } else {
+                    notes.push(ConnectionNote::Closed { id: id_of(node, session), at, reason });
+                }
+            }
         }
     }
+    notes
 }
 
 fn id_of(node: &str, session: &InboxSession) -> ConnectionId {
@@ -69,7 +82,7 @@ fn connection(node: &str, session: &InboxSession) -> Connection {
         client: client_kind(socket),
         device: session.device.clone(),
         ip: socket.handshake().client_ip.to_canonical(),
-        user_agent: user_agent(socket),
+        user_agent: user_agent(socket).map(str::to_owned),
         connected_at: session.opened_at,
         seen_at: session.opened_at,
         disconnected_at: None,

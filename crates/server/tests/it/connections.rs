@@ -67,6 +67,28 @@ async fn a_connection_is_there_from_its_beginning_to_its_end() {
 }
 
 #[tokio::test]
+async fn those_who_leave_at_once_are_there_with_their_end() {
+    let server = TestServer::start().await;
+    let users: Vec<String> = (0..20).map(|number| format!("user-{number}")).collect();
+    for user in &users {
+        drop(server.connect(user).await);
+    }
+    let stays = server.connect("alice").await;
+    let gone = ended(&server.api(), "", users.len()).await;
+    let mut names: Vec<&str> = gone.iter().filter_map(|one| one["userId"].as_str()).collect();
+    names.sort_unstable();
+    let mut expected: Vec<&str> = users.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    for one in &gone {
+        assert_eq!(one["reason"], "transport close", "{one}");
+        assert!(one["disconnectedAt"].as_str() >= one["connectedAt"].as_str(), "{one}");
+    }
+    assert_eq!(open(&server.api(), "", 1).await[0]["userId"], "alice");
+    drop(stays);
+}
+
+#[tokio::test]
 async fn every_kind_of_client_is_listed_by_pages() {
     let server = TestServer::start().await;
     let api = server.api();

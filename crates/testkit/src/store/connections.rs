@@ -125,6 +125,19 @@ pub async fn a_connection_ends_once_and_stands_on_its_latest_token(harness: &dyn
     assert_eq!(w.all_connections().await, [ended(&connection, end, "ping timeout")]);
 }
 
+pub async fn a_connection_may_be_noted_when_it_has_ended_already(harness: &dyn StoreHarness) {
+    let w = World::new(harness).await;
+    let (short, open) = (connection(&w, "ana", "a"), connection(&w, "ana", "a"));
+    let (end, later) = (w.clock.tick(), w.clock.tick());
+    let short = ended(&short, end, "client disconnect");
+    w.note(vec![opened(&short), opened(&open), closed(&short, later, "transport close")]).await;
+    assert_eq!(w.all_connections().await, [open.clone(), short.clone()], "it ended once");
+    w.note(vec![opened(&short)]).await;
+    assert_eq!(w.all_connections().await, [open, short.clone()], "as if nobody had heard of it");
+    let removable = w.store.ended_connections(later, 10).await.unwrap();
+    assert_eq!(removable, [short]);
+}
+
 pub async fn what_a_silent_node_held_is_closed_in_batches(harness: &dyn StoreHarness) {
     let w = World::new(harness).await;
     assert!(!w.store.heartbeat("dead", w.clock.tick()).await.unwrap(), "the first");

@@ -212,6 +212,7 @@ macro_rules! store_conformance {
             connections {
                 what_is_noted_is_listed_the_latest_first,
                 a_connection_ends_once_and_stands_on_its_latest_token,
+                a_connection_may_be_noted_when_it_has_ended_already,
                 what_a_silent_node_held_is_closed_in_batches,
                 a_node_that_was_taken_for_lost_says_so_again,
                 what_a_node_held_before_it_was_restarted_is_closed,
