@@ -65,12 +65,13 @@ pub struct Claim {
     pub(crate) offset: Offset,
 }
 
+/// Nearly everybody says neither, and that is no error.
 #[derive(Deserialize)]
 struct Data<'a> {
     #[serde(borrow)]
-    pid: Cow<'a, str>,
+    pid: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    offset: Cow<'a, str>,
+    offset: Option<Cow<'a, str>>,
 }
 
 impl Claim {
@@ -86,7 +87,7 @@ impl Claim {
 
     pub(crate) fn parse(data: Option<&RawValue>) -> Option<Self> {
         let data: Data<'_> = serde_json::from_str(data?.get()).ok()?;
-        Some(Self { pid: Id::parse(&data.pid)?, offset: Offset::parse(&data.offset)? })
+        Some(Self { pid: Id::parse(&data.pid?)?, offset: Offset::parse(&data.offset?)? })
     }
 }
 

@@ -138,14 +138,19 @@ pub(super) fn count(rev: Rev, unread: u64) -> Frame {
 }
 
 pub(super) fn connected(socket: &Socket, user: &UserId, state: &InboxState) -> Frame {
-    let body = json!({
-        "socketId": socket.id(),
-        "userId": user,
-        "rev": state.rev,
-        "unread": state.unread,
-        "recovered": socket.recovered(),
-    });
-    event("connected", &body)
+    let InboxState { rev, unread, .. } = *state;
+    let (socket_id, recovered) = (socket.id(), socket.recovered());
+    event("connected", &Connected { socket_id, user_id: user, rev, unread, recovered })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connected<'a> {
+    socket_id: &'a str,
+    user_id: &'a UserId,
+    rev: Rev,
+    unread: u64,
+    recovered: bool,
 }
 
 /// `notifications:pending`: the answer to a sync that nobody had to ask for.

@@ -160,7 +160,7 @@ fn log_opened(session: &InboxSession) {
     let socket = &session.socket;
     let handshake = socket.handshake();
     tracing::info!(
-        event = "connection.opened", user_id = %session.user, socket_id = socket.id(),
+        event = "connection.opened", user_id = session.user.as_str(), socket_id = socket.id(),
         client_type = connections::client_kind(socket).as_str(), transport = socket.transport(),
         ip = %handshake.client_ip, user_agent = connections::user_agent(socket).unwrap_or_default()
     );
@@ -317,7 +317,7 @@ impl Namespace for InboxNamespace {
         self.state.connections.note(Happened::Closed(Arc::clone(session), now, reason));
         let seconds = now.since(session.opened_at).as_secs_f64();
         tracing::info!(
-            event = "connection.closed", user_id = %session.user, socket_id = socket.id(),
+            event = "connection.closed", user_id = session.user.as_str(), socket_id = socket.id(),
             %reason, seconds
         );
     }
