@@ -12,8 +12,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const STATEMENTS: usize = 128;
 
 /// Page caches in KiB, negative as SQLite wants it. Modest: the kernel caches the file too.
-const WRITER_CACHE: i64 = -16 * 1024;
 const READER_CACHE: i64 = -2 * 1024;
+/// The writer's while it only notes who comes and goes: it hardly ever returns to what it noted.
+const NARROW_CACHE: i64 = -1024;
+/// The writer's while it writes to inboxes: the same ones again and again, many in one transaction.
+const WIDE_CACHE: i64 = -16 * 1024;
 /// A log this large is copied back into the database file, and after a burst cut to it.
 const CHECKPOINT_PAGES: i64 = 4_000;
 const LOG_BYTES: i64 = 64 * 1024 * 1024;
@@ -23,12 +26,23 @@ pub(crate) fn open_writer(path: &Path, synchronous: Synchronous) -> Result<Conne
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    prepare(&conn, WRITER_CACHE)?;
+    prepare(&conn, NARROW_CACHE)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", synchronous.as_pragma())?;
     conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     Ok(conn)
+}
+
+/// Has the writer keep more pages.
+pub(crate) fn widen_cache(conn: &Connection) -> Result<()> {
+    Ok(conn.pragma_update(None, "cache_size", WIDE_CACHE)?)
+}
+
+/// Has the writer keep few pages, and drops those that it has.
+pub(crate) fn narrow_cache(conn: &Connection) -> Result<()> {
+    conn.pragma_update(None, "cache_size", NARROW_CACHE)?;
+    Ok(conn.release_memory()?)
 }
 
 pub(crate) fn open_reader(path: &Path) -> Result<Connection> {

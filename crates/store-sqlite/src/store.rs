@@ -110,7 +110,8 @@ impl SqliteStore {
         let gauges = Arc::<Gauges>::default();
         let cache = Arc::new(Cache::new());
         let (sink, shared) = (options.sink, cache.clone());
-        let writer = Writer { conn, queue, sink, gauges: gauges.clone(), cache: shared };
+        let writer =
+            Writer { conn, queue, sink, gauges: gauges.clone(), cache: shared, keeps_many: false };
         let thread = std::thread::Builder::new()
             .name("tidings-writer".into())
             .spawn(move || run(writer))

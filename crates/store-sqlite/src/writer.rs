@@ -10,6 +10,9 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Duration,
 };
 
 use rusqlite::Connection;
@@ -21,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     cache::{Cache, Touched},
+    connection,
     failure::{Failure, Result, from_sql},
 };
 
@@ -28,6 +32,9 @@ use crate::{
 /// first caller of a batch waits for the others.
 const BATCH_JOBS: usize = 1_024;
 const BATCH_WEIGHT: usize = 10_000;
+
+/// How long the writer keeps its pages when there is nothing to write. The kernel has them too.
+pub(crate) const KEEPS_PAGES: Duration = Duration::from_secs(1);
 
 type Outcome<T> = std::result::Result<T, StoreError>;
 
@@ -151,6 +158,8 @@ pub(crate) struct Writer {
     pub(crate) sink: Arc<dyn ChangeSink>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) cache: Arc<Cache>,
+    /// Its cache of pages is the wide one.
+    pub(crate) keeps_many: bool,
 }
 
 impl Writer {
@@ -166,7 +175,7 @@ impl Writer {
     }
 
     fn next_batch(&mut self) -> Option<Vec<Box<dyn Job>>> {
-        let first = self.queue.blocking_recv()?;
+        let first = self.next_job()?;
         let mut rows = first.weight().rows;
         let mut bytes = first.weight().bytes;
         let mut batch = vec![first];
@@ -181,12 +190,47 @@ impl Writer {
         Some(batch)
     }
 
+    /// Waits for a write. When none comes for a while, the pages of those before go: a crowd that has connected, or
+    /// gone, would leave megabytes of its history here for as long as the server runs.
+    fn next_job(&mut self) -> Option<Box<dyn Job>> {
+        if let Ok(job) = self.queue.try_recv() {
+            return Some(job);
+        }
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut waits = Context::from_waker(&waker);
+        if let Poll::Ready(job) = self.queue.poll_recv(&mut waits) {
+            return job;
+        }
+        thread::park_timeout(KEEPS_PAGES);
+        if let Poll::Ready(job) = self.queue.poll_recv(&mut waits) {
+            return job;
+        }
+        self.keep_pages(false);
+        self.queue.blocking_recv()
+    }
+
+    /// `many`: those of inboxes, which are written to again.
+    fn keep_pages(&mut self, many: bool) {
+        let kept = match many {
+            true if self.keeps_many => return,
+            true => connection::widen_cache(&self.conn),
+            false => connection::narrow_cache(&self.conn),
+        };
+        self.keeps_many = many;
+        if let Err(error) = kept {
+            tracing::debug!(%error, many, "the writer's cache has the size that it had");
+        }
+    }
+
     /// One transaction; then the sink hears of its changes; then the callers are answered.
     fn carry_out(&mut self, mut batch: Vec<Box<dyn Job>>) {
         let outcome = commit_together(&self.conn, &mut batch);
         self.gauges.batches.fetch_add(1, Ordering::Relaxed);
         let lost = match outcome {
             Ok(Committed { changes, touched }) => {
+                if !changes.is_empty() {
+                    self.keep_pages(true);
+                }
                 self.cache.forget(changes.iter().map(|change| &change.user));
                 self.cache.forget_touched(&touched);
                 self.gauges.writes.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -215,6 +259,15 @@ impl Writer {
             // What it missed, clients find by their revs.
             tracing::error!(event = "store_sink_panicked", "the sink of changes panicked");
         }
+    }
+}
+
+/// Ends a thread's pause.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

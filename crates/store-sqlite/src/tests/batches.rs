@@ -11,7 +11,7 @@ use tidings_testkit::user;
 use tokio::task::JoinSet;
 
 use super::Bench;
-use crate::writer::Weight;
+use crate::writer::{KEEPS_PAGES, Tx, Weight};
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
@@ -138,4 +138,31 @@ async fn what_is_there_already_costs_no_write() {
         bench.store.acknowledge(&alice, None, Rev(9), bench.clock.tick()).await.unwrap();
     }
     assert_eq!(bench.store.stats(), before);
+}
+
+#[tokio::test]
+async fn the_writer_keeps_many_pages_only_while_it_writes_to_inboxes() {
+    let bench = Bench::new();
+    let cache = async || {
+        let read = |tx: &mut Tx<'_>| -> crate::failure::Result<i64> {
+            Ok(tx.conn.pragma_query_value(None, "cache_size", |row| row.get(0))?)
+        };
+        bench.store.write(Weight::default(), read).await.unwrap()
+    };
+    let narrow = cache().await;
+    bench.store.accept(bench.request()).await.unwrap();
+    // More is more negative: these are not pages but KiB.
+    while cache().await >= narrow {
+        // The writer was alone for so long that it gave its pages back already.
+        bench.store.accept(bench.request()).await.unwrap();
+    }
+    while cache().await != narrow {
+        // Asking is a write too: it has to be left alone.
+        tokio::time::sleep(2 * KEEPS_PAGES).await;
+    }
+    bench.store.accept(bench.request()).await.unwrap();
+    assert_eq!(
+        bench.store.state(&user("alice")).await.unwrap().unread,
+        bench.sink.by_user()[&user("alice")].len() as u64
+    );
 }

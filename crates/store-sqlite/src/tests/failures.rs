@@ -83,7 +83,7 @@ impl Fragile {
         let sink = RecordingSink::new();
         let gauges = Arc::<Gauges>::default();
         let cache = Arc::new(crate::cache::Cache::new());
-        let writer = Writer { conn, queue, sink: sink.clone(), gauges, cache };
+        let writer = Writer { conn, queue, sink: sink.clone(), gauges, cache, keeps_many: false };
         // Started by `go`, so that the batch is known.
         let thread = std::thread::spawn(move || {
             std::thread::park();
