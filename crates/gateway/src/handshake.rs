@@ -22,7 +22,6 @@ pub struct Handshake {
     /// The raw query string. It may hold a token: never log it.
     pub query: Arc<str>,
     pub path: Arc<str>,
-    pub peer: SocketAddr,
     /// As the [`Guard`] found it, behind trusted proxies too.
     pub client_ip: IpAddr,
     /// Milliseconds since the Unix epoch.
@@ -34,7 +33,6 @@ pub struct Handshake {
 impl Handshake {
     pub(crate) fn new(
         parts: &Parts,
-        peer: SocketAddr,
         admission: Admission,
         kept: &[HeaderName],
         path: &Arc<str>,
@@ -51,7 +49,6 @@ impl Handshake {
                 other => other.into(),
             },
             path,
-            peer,
             client_ip: admission.client_ip,
             issued_ms,
             extension: admission.extension,
@@ -104,7 +101,6 @@ impl fmt::Debug for Handshake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake")
             .field("path", &self.path)
-            .field("peer", &self.peer)
             .field("client_ip", &self.client_ip)
             .finish_non_exhaustive()
     }

@@ -8,7 +8,7 @@ use rand::RngCore as _;
 
 /// 128 random bits as 22 URL-safe characters, kept inline: a connection has two of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Id([u8; Id::LEN]);
+pub struct Id([u8; Id::LEN]);
 
 impl Id {
     pub(crate) const LEN: usize = 22;

@@ -2,6 +2,9 @@
 //!
 //! No I/O here: a transport passes in its way of writing, and a test a writer that takes what it likes.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -40,8 +43,13 @@ impl Item {
     }
 }
 
+/// A queue takes a pointer while nothing waits, as on nearly all connections.
 #[derive(Debug, Default)]
-pub(crate) struct Out {
+pub(crate) struct Out(Option<Box<Queue>>);
+
+/// What waits; there is something.
+#[derive(Debug, Default)]
+struct Queue {
     items: VecDeque<Item>,
     /// Bytes of the first item that were written already.
     offset: usize,
@@ -50,43 +58,26 @@ pub(crate) struct Out {
 
 impl Out {
     pub(crate) fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.0.is_none()
     }
 
     /// A queue in which the end of something that is no frame stands before all frames.
     pub(crate) fn beginning_with(body: Bytes) -> Self {
         let mut out = Self::default();
         if !body.is_empty() {
-            out.items = spare_queue();
-            out.push_item(Item { prefix: None, body, continues: true });
+            let queue = out.0.get_or_insert_with(spare_queue);
+            queue.push_item(Item { prefix: None, body, continues: true });
         }
         out
     }
 
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.0.as_ref().map_or(0, |queue| queue.bytes)
     }
 
     pub(crate) fn push(&mut self, frame: &Frame) {
-        if self.items.capacity() == 0 {
-            self.items = spare_queue();
-        }
-        let prefix = frame.prefix();
-        let prefix = (!prefix.is_empty()).then(|| prefix.into());
-        self.push_item(Item { prefix, body: frame.body().clone(), continues: false });
-        if !frame.suffix().is_empty() {
-            let body = Bytes::copy_from_slice(frame.suffix());
-            self.push_item(Item { prefix: None, body, continues: true });
-        }
-        for attachment in frame.attachments() {
-            self.push_item(Item { prefix: None, body: attachment.clone(), continues: false });
-        }
-    }
-
-    fn push_item(&mut self, item: Item) {
-        self.bytes += item.len();
-        self.items.push_back(item);
+        self.0.get_or_insert_with(spare_queue).push(frame);
     }
 
     /// Writes `frame` without queueing it if nothing is queued; what is refused is queued.
@@ -111,8 +102,9 @@ impl Out {
             Err(error) => return Err(error),
         };
         if written < frame.len() {
-            self.push(frame);
-            self.advance(written);
+            let queue = self.0.get_or_insert_with(spare_queue);
+            queue.push(frame);
+            queue.advance(written);
         }
         Ok(())
     }
@@ -122,18 +114,90 @@ impl Out {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while !self.is_empty() {
+        while let Some(queue) = &mut self.0 {
             let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.fill(&mut slices);
+            let count = queue.fill(&mut slices);
             match write(&slices[..count]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.advance(written),
+                Ok(written) => {
+                    queue.advance(written);
+                    self.settle();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(true)
+    }
+
+    /// Takes everything as the body of a long poll.
+    pub(crate) fn take_payload(&mut self) -> Bytes {
+        let mut payload = PayloadBuilder::new();
+        let mut items = self.0.iter().flat_map(|queue| &queue.items).peekable();
+        while let Some(item) = items.next() {
+            let parts = [item.prefix(), &item.body[..]];
+            let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
+            let header = header_length(first);
+            match first.first() {
+                Some(&TEXT) => {
+                    let skips = if item.prefix().is_empty() { [0, header] } else { [header, 0] };
+                    let text = parts
+                        .iter()
+                        .zip(skips)
+                        .map(|(part, skip)| part.get(skip..).unwrap_or_default());
+                    let end = items.next_if(|next| next.continues).map(|end| &end.body[..]);
+                    payload.push_text_parts(text.chain(end));
+                }
+                Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
+                // Control frames mean nothing there.
+                _ => {}
+            }
+        }
+        self.clear();
+        payload.finish()
+    }
+
+    /// Takes what is to be written next by somebody else, about [`CHUNK`] bytes. A large body is shared, not copied.
+    pub(crate) fn take_chunk(&mut self) -> Option<Bytes> {
+        let chunk = self.0.as_mut()?.take_chunk();
+        self.settle();
+        chunk
+    }
+
+    /// Drops everything. Whether that tore a frame, or what stands before all frames.
+    pub(crate) fn clear(&mut self) -> bool {
+        let Some(queue) = self.0.take() else { return false };
+        let torn = queue.offset > 0 || queue.items.front().is_some_and(|first| first.continues);
+        give_back(queue);
+        torn
+    }
+
+    /// An idle queue holds nothing.
+    fn settle(&mut self) {
+        if let Some(queue) = self.0.take_if(|queue| queue.items.is_empty()) {
+            give_back(queue);
+        }
+    }
+}
+
+impl Queue {
+    fn push(&mut self, frame: &Frame) {
+        let prefix = frame.prefix();
+        let prefix = (!prefix.is_empty()).then(|| prefix.into());
+        self.push_item(Item { prefix, body: frame.body().clone(), continues: false });
+        if !frame.suffix().is_empty() {
+            let body = Bytes::copy_from_slice(frame.suffix());
+            self.push_item(Item { prefix: None, body, continues: true });
+        }
+        for attachment in frame.attachments() {
+            self.push_item(Item { prefix: None, body: attachment.clone(), continues: false });
+        }
+    }
+
+    fn push_item(&mut self, item: Item) {
+        self.bytes += item.len();
+        self.items.push_back(item);
     }
 
     fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
@@ -162,39 +226,9 @@ impl Out {
             self.offset -= first.len();
             self.items.pop_front();
         }
-        self.offset = 0;
-        give_back(std::mem::take(&mut self.items));
     }
 
-    /// Takes everything as the body of a long poll.
-    pub(crate) fn take_payload(&mut self) -> Bytes {
-        let mut payload = PayloadBuilder::new();
-        let mut items = self.items.iter().peekable();
-        while let Some(item) = items.next() {
-            let parts = [item.prefix(), &item.body[..]];
-            let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
-            let header = header_length(first);
-            match first.first() {
-                Some(&TEXT) => {
-                    let skips = if item.prefix().is_empty() { [0, header] } else { [header, 0] };
-                    let text = parts
-                        .iter()
-                        .zip(skips)
-                        .map(|(part, skip)| part.get(skip..).unwrap_or_default());
-                    let end = items.next_if(|next| next.continues).map(|end| &end.body[..]);
-                    payload.push_text_parts(text.chain(end));
-                }
-                Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
-                // Control frames mean nothing there.
-                _ => {}
-            }
-        }
-        self.clear();
-        payload.finish()
-    }
-
-    /// Takes what is to be written next by somebody else, about [`CHUNK`] bytes. A large body is shared, not copied.
-    pub(crate) fn take_chunk(&mut self) -> Option<Bytes> {
+    fn take_chunk(&mut self) -> Option<Bytes> {
         let mut chunk = Vec::new();
         while let Some(item) = self.items.front_mut() {
             let shares = item.body.len() >= CHUNK;
@@ -211,42 +245,28 @@ impl Out {
             }
             let Some(item) = self.items.pop_front() else { break };
             if shares {
-                return Some(self.given(item.body));
+                return Some(item.body);
             }
             chunk.extend_from_slice(&item.body);
         }
-        (!chunk.is_empty()).then(|| self.given(chunk.into()))
-    }
-
-    /// An idle queue holds nothing.
-    fn given(&mut self, chunk: Bytes) -> Bytes {
-        if self.items.is_empty() {
-            give_back(std::mem::take(&mut self.items));
-        }
-        chunk
-    }
-
-    /// Drops everything. Whether that tore a frame, or what stands before all frames.
-    pub(crate) fn clear(&mut self) -> bool {
-        let torn = self.offset > 0 || self.items.front().is_some_and(|first| first.continues);
-        self.bytes = 0;
-        self.offset = 0;
-        self.items.clear();
-        give_back(std::mem::take(&mut self.items));
-        torn
+        (!chunk.is_empty()).then(|| chunk.into())
     }
 }
 
 thread_local! {
-    static SPARE: RefCell<Vec<VecDeque<Item>>> = const { RefCell::new(Vec::new()) };
+    /// In their boxes, so that to queue again allocates nothing.
+    #[allow(clippy::vec_box, reason = "a connection takes the box, not what is in it")]
+    static SPARE: RefCell<Vec<Box<Queue>>> = const { RefCell::new(Vec::new()) };
 }
 
-fn spare_queue() -> VecDeque<Item> {
+fn spare_queue() -> Box<Queue> {
     SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-fn give_back(queue: VecDeque<Item>) {
-    if (1..=SPARE_CAPACITY).contains(&queue.capacity()) {
+fn give_back(mut queue: Box<Queue>) {
+    queue.items.clear();
+    (queue.offset, queue.bytes) = (0, 0);
+    if queue.items.capacity() <= SPARE_CAPACITY {
         // Not on a thread that is ending: the queue is then simply freed.
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
@@ -256,6 +276,3 @@ fn give_back(queue: VecDeque<Item>) {
         });
     }
 }
-
-#[cfg(test)]
-mod tests;

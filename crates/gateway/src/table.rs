@@ -6,13 +6,14 @@ use std::hash::{BuildHasher as _, Hash, RandomState};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
-pub(crate) trait Keyed {
+/// Something that stands in a [`Table`].
+pub trait Keyed {
     type Key: ?Sized + Hash + Eq;
 
     fn with_key<R>(&self, f: impl FnOnce(&Self::Key) -> R) -> R;
 }
 
-pub(crate) struct Table<T> {
+pub struct Table<T> {
     hasher: RandomState,
     entries: HashTable<T>,
 }
@@ -24,20 +25,29 @@ impl<T> Default for Table<T> {
 }
 
 impl<T: Keyed> Table<T> {
-    pub(crate) fn get(&self, key: &T::Key) -> Option<&T> {
+    pub fn get(&self, key: &T::Key) -> Option<&T> {
         self.entries.find(self.hasher.hash_one(key), |entry| is(entry, key))
     }
 
-    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+    /// The key has to stay what it is.
+    pub fn get_mut(&mut self, key: &T::Key) -> Option<&mut T> {
+        self.entries.find_mut(self.hasher.hash_one(key), |entry| is(entry, key))
+    }
+
+    pub fn values(&self) -> impl Iterator<Item = &T> {
         self.entries.iter()
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Takes the place of what had the same key.
-    pub(crate) fn insert(&mut self, value: T) {
+    pub fn insert(&mut self, value: T) {
         let hasher = &self.hasher;
         let rehash = |entry: &T| entry.with_key(|key| hasher.hash_one(key));
         let hash = rehash(&value);
@@ -48,7 +58,7 @@ impl<T: Keyed> Table<T> {
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &T::Key) {
+    pub fn remove(&mut self, key: &T::Key) {
         let hasher = &self.hasher;
         if let Ok(found) = self.entries.find_entry(hasher.hash_one(key), |entry| is(entry, key)) {
             found.remove();

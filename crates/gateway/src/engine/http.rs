@@ -80,7 +80,7 @@ impl Gateway {
             }
         };
         let cors = admission.cors.take();
-        let mut asked = Asked { gateway: &self.0, parts: &parts, peer, upgrade, takeover: None };
+        let mut asked = Asked { gateway: &self.0, parts: &parts, upgrade, takeover: None };
         let mut response = match sid {
             _ if parts.method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
             Some(sid) => asked.resume(&sid, body).await,
@@ -95,7 +95,6 @@ impl Gateway {
 struct Asked<'a> {
     gateway: &'a Arc<Inner>,
     parts: &'a Parts,
-    peer: SocketAddr,
     upgrade: Option<OnUpgrade>,
     takeover: Option<Takeover>,
 }
@@ -202,7 +201,7 @@ impl Asked<'_> {
 
     fn handshake(&self, admission: Admission) -> Handshake {
         let kept = &self.gateway.config.kept_headers;
-        Handshake::new(self.parts, self.peer, admission, kept, &self.gateway.path, unix_ms())
+        Handshake::new(self.parts, admission, kept, &self.gateway.path, unix_ms())
     }
 
     fn refuse(&self, code: ErrorCode) -> Response<Body> {

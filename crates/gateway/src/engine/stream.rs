@@ -20,7 +20,6 @@ use crate::frame::Frame;
 use crate::gateway::{GOODBYE, Gateway};
 use crate::handshake::{Admission, Handshake};
 use crate::reason::DisconnectReason;
-use crate::serve::PeerAddr;
 
 use super::close::Ending;
 use super::linger::Goodbye;
@@ -45,11 +44,9 @@ impl Gateway {
             gateway.metrics.refused(503);
             return None;
         };
-        let peer = request.extensions.get::<PeerAddr>();
-        let peer = peer.map_or_else(|| ([0, 0, 0, 0], 0).into(), |peer| peer.0);
         let cut = request.extensions.get::<Cut>().cloned().unwrap_or_default();
         let kept = &gateway.config.kept_headers;
-        let handshake = Handshake::new(request, peer, admission, kept, &gateway.path, unix_ms());
+        let handshake = Handshake::new(request, admission, kept, &gateway.path, unix_ms());
         let transport = Transport::Stream(Streaming { cut, goodbye: None });
         let session = Session::open_as(Speech::Stream, permit, handshake, transport, Bytes::new())?;
         let _ = session.emit(&Frame::retry(RETRY));

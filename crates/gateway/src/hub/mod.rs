@@ -23,7 +23,8 @@ use crate::table::{Keyed, Table};
 pub use broadcast::{Emitted, Recipients, Target};
 pub(crate) use flusher::Flusher;
 pub(crate) use membership::Memberships;
-use room::{Joined, Room};
+use room::Joined;
+pub(crate) use room::Room;
 
 const SHARDS: usize = 16;
 

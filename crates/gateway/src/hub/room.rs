@@ -18,19 +18,13 @@ pub(super) enum Joined {
 /// positions of its members, wherever they are noted.
 pub(crate) struct Room {
     name: Box<str>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    members: Vec<Arc<Socket>>,
-    /// Taken out of the hub: whoever still holds it must look for the new one.
-    given_up: bool,
+    /// `None`: taken out of the hub, and whoever still holds it must look for the new one.
+    members: Mutex<Option<Vec<Arc<Socket>>>>,
 }
 
 impl Room {
     pub(super) fn new(name: &str) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), state: Mutex::default() })
+        Arc::new(Self { name: name.into(), members: Mutex::new(Some(Vec::new())) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -38,66 +32,62 @@ impl Room {
     }
 
     pub(super) fn join(self: &Arc<Self>, socket: &Arc<Socket>) -> Joined {
-        let mut state = self.state.lock();
-        if state.given_up {
-            return Joined::GivenUp;
-        }
-        if !socket.memberships.add(self, state.members.len()) {
+        let mut members = self.members.lock();
+        let Some(members) = &mut *members else { return Joined::GivenUp };
+        if !socket.memberships.add(self, members.len()) {
             return Joined::Refused;
         }
-        if state.members.capacity() == 0 {
+        if members.capacity() == 0 {
             // Many rooms have one member for ever, and there are many.
-            state.members.reserve_exact(1);
+            members.reserve_exact(1);
         }
-        state.members.push(socket.clone());
+        members.push(socket.clone());
         Joined::Member
     }
 
     /// Takes a socket out; whether the room is empty then.
     pub(super) fn leave(self: &Arc<Self>, socket: &Arc<Socket>) -> bool {
-        let mut state = self.state.lock();
+        let mut members = self.members.lock();
+        let Some(members) = &mut *members else { return true };
         if let Some(index) = socket.memberships.take(self) {
-            state.members.swap_remove(index);
-            if let Some(moved) = state.members.get(index) {
+            members.swap_remove(index);
+            if let Some(moved) = members.get(index) {
                 moved.memberships.moved(self, index);
             }
-            if state.members.len() < state.members.capacity() / 4 {
-                let room = state.members.len() * 2;
-                state.members.shrink_to(room);
+            if members.len() < members.capacity() / 4 {
+                let room = members.len() * 2;
+                members.shrink_to(room);
             }
         }
-        state.members.is_empty()
+        members.is_empty()
     }
 
     /// Marks an empty room as taken out; `false` if somebody is in it.
     pub(super) fn give_up(&self) -> bool {
-        let mut state = self.state.lock();
-        let first = state.members.is_empty() && !state.given_up;
-        state.given_up |= first;
-        first
+        self.members.lock().take_if(|members| members.is_empty()).is_some()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.state.lock().members.len()
+        self.members.lock().as_ref().map_or(0, Vec::len)
     }
 
     pub(super) fn members(&self) -> Vec<Arc<Socket>> {
-        self.state.lock().members.clone()
+        self.members.lock().clone().unwrap_or_default()
     }
 
     /// The members, held in place: all broadcasts to a room happen one after another, so its members
     /// see them in one order.
     pub(super) fn lock(&self) -> Members<'_> {
-        Members(self.state.lock())
+        Members(self.members.lock())
     }
 }
 
-pub(super) struct Members<'a>(MutexGuard<'a, State>);
+pub(super) struct Members<'a>(MutexGuard<'a, Option<Vec<Arc<Socket>>>>);
 
 impl std::ops::Deref for Members<'_> {
     type Target = [Arc<Socket>];
 
     fn deref(&self) -> &Self::Target {
-        &self.0.members
+        self.0.as_deref().unwrap_or_default()
     }
 }

@@ -32,9 +32,8 @@ fn gateway() -> Gateway {
 /// A socket on a polling session, so that what it gets can be counted.
 fn socket(gateway: &Gateway) -> Arc<Socket> {
     let (parts, ()) = Request::new(()).into_parts();
-    let peer = ([127, 0, 0, 1], 1).into();
-    let handshake =
-        Handshake::new(&parts, peer, Admission::new(peer.ip()), &[], &gateway.0.path, 0);
+    let admission = Admission::new([127, 0, 0, 1].into());
+    let handshake = Handshake::new(&parts, admission, &[], &gateway.0.path, 0);
     let permit = gateway.0.admit().expect("a place");
     let session =
         crate::Session::open(permit, handshake, Transport::polling(), bytes::Bytes::new())
