@@ -5,7 +5,7 @@ mod quotas;
 mod registry;
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     hash::Hash,
     sync::Arc,
     time::Duration,
@@ -62,27 +62,40 @@ struct Node {
 }
 
 /// How many subscriptions each user or room has.
-struct Subscriptions<K>(Mutex<HashMap<K, usize>>);
+struct Subscriptions<K>(Mutex<Counts<K>>);
+
+/// Nearly all have one, and there are many: a set has no room for a count.
+struct Counts<K> {
+    all: HashSet<K>,
+    /// Beyond the first.
+    further: HashMap<K, usize>,
+}
 
 impl<K: Eq + Hash + Clone> Subscriptions<K> {
     fn new() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Counts { all: HashSet::new(), further: HashMap::new() }))
     }
 
     fn contains(&self, key: &K) -> bool {
-        self.0.lock().contains_key(key)
+        self.0.lock().all.contains(key)
     }
 
     fn add(&self, key: &K) {
-        *self.0.lock().entry(key.clone()).or_default() += 1;
+        let mut counts = self.0.lock();
+        if !counts.all.insert(key.clone()) {
+            *counts.further.entry(key.clone()).or_default() += 1;
+        }
     }
 
     fn give_back(&self, key: &K) {
-        if let Entry::Occupied(mut count) = self.0.lock().entry(key.clone()) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
-                count.remove();
-            }
+        let mut counts = self.0.lock();
+        let Entry::Occupied(mut further) = counts.further.entry(key.clone()) else {
+            counts.all.remove(key);
+            return;
+        };
+        *further.get_mut() -= 1;
+        if *further.get() == 0 {
+            further.remove();
         }
     }
 }

@@ -11,49 +11,77 @@ use std::{
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Lets `limit` through in any `period`, refilled evenly.
-#[derive(Debug)]
-pub struct Bucket {
-    /// Nanoseconds since [`START`] at which the bucket is full again.
-    full_at: AtomicU64,
+/// So many in any period, refilled evenly.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
     limit: u32,
-    /// In milliseconds. Connections have several of these, and there are many connections.
+    /// In milliseconds.
     period: u32,
 }
 
-impl Bucket {
+impl Rate {
     pub fn new(limit: u32, period: Duration) -> Self {
         let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
-        Self { full_at: AtomicU64::new(0), limit: limit.max(1), period }
+        Self { limit: limit.max(1), period }
     }
 
     pub fn per_minute(limit: u32) -> Self {
         Self::new(limit, Duration::from_secs(60))
     }
 
-    fn period(&self) -> u64 {
+    fn period(self) -> u64 {
         u64::from(self.period) * 1_000_000
     }
 
     /// Nanoseconds that one message takes to refill.
-    fn cost(&self) -> u64 {
+    fn cost(self) -> u64 {
         self.period() / u64::from(self.limit)
+    }
+}
+
+/// A bucket that refills at a rate which others know: connections have several of these, and there are many connections.
+#[derive(Debug, Default)]
+pub struct Level {
+    /// Nanoseconds since [`START`] at which the bucket is full again.
+    full_at: AtomicU64,
+}
+
+/// A bucket that knows its rate.
+#[derive(Debug)]
+pub struct Bucket {
+    level: Level,
+    rate: Rate,
+}
+
+impl Bucket {
+    pub fn new(limit: u32, period: Duration) -> Self {
+        Self { level: Level::default(), rate: Rate::new(limit, period) }
     }
 
     /// Takes one, or says how long until there is one.
     pub fn take(&self) -> Result<(), Duration> {
-        self.take_at(u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        self.level.take(self.rate)
     }
 
     /// How many could be taken now.
     pub fn remaining(&self) -> u64 {
-        let now = u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let used = self.full_at.load(Ordering::Relaxed).saturating_sub(now);
-        self.period().saturating_sub(used) / self.cost().max(1)
+        let used = self.level.full_at.load(Ordering::Relaxed).saturating_sub(now());
+        self.rate.period().saturating_sub(used) / self.rate.cost().max(1)
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Level {
+    /// Takes one, or says how long until there is one.
+    pub fn take(&self, rate: Rate) -> Result<(), Duration> {
+        self.take_at(rate, now())
     }
 
-    fn take_at(&self, now: u64) -> Result<(), Duration> {
-        let (cost, period) = (self.cost(), self.period());
+    fn take_at(&self, rate: Rate, now: u64) -> Result<(), Duration> {
+        let (cost, period) = (rate.cost(), rate.period());
         let mut full_at = self.full_at.load(Ordering::Relaxed);
         loop {
             let next = full_at.max(now) + cost;
@@ -112,11 +140,11 @@ mod tests {
 
     #[test]
     fn a_full_bucket_gives_its_limit_and_then_one_at_a_time() {
-        let bucket = Bucket::per_minute(100);
+        let (bucket, rate) = (Level::default(), Rate::per_minute(100));
         let second = 1_000_000_000;
-        assert!((0..100).all(|_| bucket.take_at(second).is_ok()));
-        assert_eq!(bucket.take_at(second), Err(Duration::from_millis(600)));
-        assert!(bucket.take_at(second + 600_000_000).is_ok());
-        assert!(bucket.take_at(second + 600_000_000).is_err());
+        assert!((0..100).all(|_| bucket.take_at(rate, second).is_ok()));
+        assert_eq!(bucket.take_at(rate, second), Err(Duration::from_millis(600)));
+        assert!(bucket.take_at(rate, second + 600_000_000).is_ok());
+        assert!(bucket.take_at(rate, second + 600_000_000).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! What a client may ask on its socket. Each answers its acknowledgement with
 //! `{ok:true,…}` or `{ok:false,error:{code,message,retryAfter?}}`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json, value::RawValue};
@@ -18,7 +18,7 @@ use super::{
     session::{InboxSession, REVOKED},
 };
 use crate::{
-    auth::TokenError, connections::Happened, limiter::Bucket, presence, rooms, security,
+    auth::TokenError, connections::Happened, limiter::Rate, presence, rooms, security,
     state::AppState,
 };
 
@@ -40,7 +40,7 @@ impl CommandError {
         &self.message
     }
 
-    pub(super) fn rate_limit(wait: std::time::Duration) -> Self {
+    pub(super) fn rate_limit(wait: Duration) -> Self {
         Self {
             code: "RATE_LIMIT",
             message: "Too many messages".into(),
@@ -71,12 +71,22 @@ impl From<StoreError> for CommandError {
 
 pub(crate) type Answer = Result<Value, CommandError>;
 
-/// What a command is counted in. Those that keep a connection healthy are no messages.
-pub(super) fn bucket<'a>(session: &'a InboxSession, name: &str) -> &'a Bucket {
+/// Acks and heartbeats for each message that a connection may send.
+const ACKS: u32 = 20;
+
+/// Counts a command, or says how long until it may be said. Those that keep a connection healthy are no messages, but
+/// they are not free either.
+pub(super) fn count(
+    session: &InboxSession,
+    name: &str,
+    messages_per_minute: u32,
+) -> Result<(), Duration> {
     match name {
-        "notification:ack" | "heartbeat" => &session.acks,
-        _ if presence::commands::is_typing(name) => session.presence.typing(),
-        _ => &session.messages,
+        "notification:ack" | "heartbeat" => {
+            session.acks.take(Rate::per_minute(messages_per_minute.saturating_mul(ACKS)))
+        }
+        _ if presence::commands::is_typing(name) => session.presence.typing().take(),
+        _ => session.messages.take(Rate::per_minute(messages_per_minute)),
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::{
     cell::OnceCell,
-    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::Arc,
 };
@@ -17,10 +16,11 @@ use tidings_core::{
     inbox::{ChangeKind, InboxChange},
     ports::Clock,
 };
-use tidings_gateway::{Frame, Tail};
+use tidings_gateway::{Frame, Table, Tail};
 use tokio::sync::mpsc;
 
 use super::{
+    devices::Devices,
     events::{self, Encoder},
     provisional::Expected,
     session::{Delivery, Found, InboxSession, PageOutcome, SURPLUS},
@@ -30,7 +30,7 @@ use crate::metrics::Metrics;
 const SHARDS: usize = 64;
 
 pub struct InboxHub {
-    shards: Vec<Mutex<HashMap<UserId, Entry>>>,
+    shards: Vec<Mutex<Table<Devices>>>,
     hasher: RandomState,
     encoder: Encoder,
     gaps: mpsc::UnboundedSender<UserId>,
@@ -39,15 +39,6 @@ pub struct InboxHub {
     connections_per_user: usize,
     /// Confirmations that are looked after.
     pub(super) expected: Mutex<Expected>,
-}
-
-/// A user with devices on this node.
-#[derive(Default)]
-struct Entry {
-    /// Oldest first.
-    sessions: Vec<Arc<InboxSession>>,
-    /// The gap was reported and will be repaired.
-    reported: bool,
 }
 
 impl InboxHub {
@@ -72,7 +63,7 @@ impl InboxHub {
         (Arc::new(hub), reported)
     }
 
-    fn shard(&self, user: &UserId) -> &Mutex<HashMap<UserId, Entry>> {
+    fn shard(&self, user: &UserId) -> &Mutex<Table<Devices>> {
         let hash = self.hasher.hash_one(user);
         // In range by the remainder; the vector has exactly SHARDS entries.
         &self.shards[usize::try_from(hash % SHARDS as u64).unwrap_or(0)]
@@ -94,23 +85,18 @@ impl InboxHub {
     /// Adds a session. Gives those that have to go for it, the user's oldest.
     pub(crate) fn register(&self, session: &Arc<InboxSession>) -> Vec<Arc<InboxSession>> {
         let mut shard = self.shard(&session.user).lock();
-        let entry = shard.entry(session.user.clone()).or_default();
-        // One that goes on on another connection is not one more, though its end may not have come this far.
-        let id = session.socket.id();
-        entry.sessions.retain(|other| other.socket.id() != id);
-        let over = (entry.sessions.len() + 1).saturating_sub(self.connections_per_user);
-        let displaced = entry.sessions.drain(..over).collect();
-        // Nearly everybody has one, and there are many.
-        entry.sessions.reserve_exact(1);
-        entry.sessions.push(Arc::clone(session));
-        displaced
+        match shard.get_mut(&session.user) {
+            Some(devices) => devices.add(session, self.connections_per_user),
+            None => {
+                shard.insert(Devices::of(session));
+                Vec::new()
+            }
+        }
     }
 
     pub(super) fn unregister(&self, session: &Arc<InboxSession>) {
         let mut shard = self.shard(&session.user).lock();
-        let Some(entry) = shard.get_mut(&session.user) else { return };
-        entry.sessions.retain(|other| !Arc::ptr_eq(other, session));
-        if entry.sessions.is_empty() {
+        if shard.get_mut(&session.user).is_some_and(|devices| devices.remove(session)) {
             shard.remove(&session.user);
         }
     }
@@ -131,23 +117,23 @@ impl InboxHub {
     /// sessions concerned.
     pub(super) fn take_gapped(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
         let mut shard = self.shard(user).lock();
-        let Some(entry) = shard.get_mut(user) else { return Vec::new() };
-        entry.reported = false;
-        entry.sessions.iter().filter(|session| session.needs_repair()).cloned().collect()
+        let Some(devices) = shard.get_mut(user) else { return Vec::new() };
+        devices.set_reported(false);
+        devices.iter().filter(|session| session.needs_repair()).cloned().collect()
     }
 
     /// Something is missing for this user's devices.
     pub fn report(&self, user: &UserId) {
-        if let Some(entry) = self.shard(user).lock().get_mut(user) {
-            self.report_entry(entry, user);
+        if let Some(devices) = self.shard(user).lock().get_mut(user) {
+            self.report_devices(devices);
         }
     }
 
-    fn report_entry(&self, entry: &mut Entry, user: &UserId) {
-        if !entry.reported {
-            entry.reported = true;
+    fn report_devices(&self, devices: &mut Devices) {
+        if !devices.is_reported() {
+            devices.set_reported(true);
             // Fails only when the server ends.
-            let _ = self.gaps.send(user.clone());
+            let _ = self.gaps.send(devices.user().clone());
         }
     }
 
@@ -156,14 +142,17 @@ impl InboxHub {
     }
 
     pub fn sessions_of(&self, user: &UserId) -> Vec<Arc<InboxSession>> {
-        self.shard(user).lock().get(user).map(|entry| entry.sessions.clone()).unwrap_or_default()
+        let shard = self.shard(user).lock();
+        shard.get(user).map(|devices| devices.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Everybody with a device here.
     pub(super) fn users(&self) -> Vec<UserId> {
         self.shards
             .iter()
-            .flat_map(|shard| shard.lock().keys().cloned().collect::<Vec<_>>())
+            .flat_map(|shard| {
+                shard.lock().values().map(|devices| devices.user().clone()).collect::<Vec<_>>()
+            })
             .collect()
     }
 
@@ -182,8 +171,7 @@ impl InboxHub {
 
     /// Whether nobody is connected.
     pub(crate) fn is_empty(&self) -> bool {
-        let is_empty = |entry: &Entry| entry.sessions.is_empty();
-        self.shards.iter().all(|shard| shard.lock().values().all(is_empty))
+        self.shards.iter().all(|shard| shard.lock().is_empty())
     }
 
     /// Every session for which `wanted` holds.
@@ -191,7 +179,7 @@ impl InboxHub {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.lock();
-            let sessions = shard.values().flat_map(|entry| &entry.sessions);
+            let sessions = shard.values().flat_map(Devices::iter);
             found.extend(sessions.filter(|session| wanted(session)).cloned());
         }
         found
@@ -200,14 +188,14 @@ impl InboxHub {
     /// Takes a change from the bus.
     pub fn receive(&self, change: Arc<InboxChange>) {
         let mut shard = self.shard(&change.user).lock();
-        let Some(entry) = shard.get_mut(&change.user) else { return };
+        let Some(devices) = shard.get_mut(&change.user) else { return };
         let delivery = self.delivery();
         let mut gap = false;
-        for session in &entry.sessions {
+        for session in devices.iter() {
             gap |= session.receive(&change, &delivery);
         }
         if gap {
-            self.report_entry(entry, &change.user);
+            self.report_devices(devices);
         }
     }
 }
@@ -220,10 +208,10 @@ impl InboxHub {
         let mut shown = 0;
         for user in users {
             let shard = self.shard(user).lock();
-            let Some(entry) = shard.get(user) else { continue };
+            let Some(devices) = shard.get(user) else { continue };
             let tail = tail.get_or_init(|| Tail::new(body));
             let frame = events::provisional(user, tail);
-            for session in &entry.sessions {
+            for session in devices.iter() {
                 if session.show(id, &frame) {
                     self.metrics.spool.shown();
                     shown += 1;
@@ -253,7 +241,7 @@ impl InboxHub {
     /// Whether a device of this user shows it as provisional.
     pub(crate) fn was_shown(&self, user: &UserId, id: NotificationId) -> bool {
         let shard = self.shard(user).lock();
-        shard.get(user).is_some_and(|entry| entry.sessions.iter().any(|s| s.shows(id)))
+        shard.get(user).is_some_and(|devices| devices.iter().any(|s| s.shows(id)))
     }
 
     /// What this user's devices were shown was stored and they were not told: the store is asked.

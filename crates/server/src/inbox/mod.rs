@@ -4,6 +4,7 @@
 mod arrival;
 mod catch_up;
 pub(crate) mod commands;
+mod devices;
 pub mod events;
 mod held;
 mod hub;

@@ -97,8 +97,8 @@ impl InboxNamespace {
     ) -> (Value, Option<Value>) {
         session.touch(self.now());
         self.state.presence.heard(session);
-        let bucket = commands::bucket(session, name);
-        let answer = match bucket.take() {
+        let per_minute = self.state.config.limits.client_messages;
+        let answer = match commands::count(session, name, per_minute) {
             Ok(()) => commands::run(&self.state, session, name, args).await,
             Err(wait) => Err(CommandError::rate_limit(wait)),
         };
@@ -127,9 +127,7 @@ impl InboxNamespace {
             // Within the leeway, but then it would be closed again at once.
             return Err(refusal(&TokenError::Expired));
         }
-        let per_minute = self.state.config.limits.client_messages;
-        let session =
-            InboxSession::new(Arc::clone(socket), claims, request.device.clone(), per_minute, now);
+        let session = InboxSession::new(Arc::clone(socket), claims, request.device.clone(), now);
         let (session, resumed, found) = (Arc::new(session), Default::default(), Default::default());
         socket.set_data(Arc::new(Arriving { session, request, resumed, found }));
         Ok(())

@@ -17,7 +17,7 @@ use tidings_core::{
 use tidings_gateway::{DisconnectReason, Frame, Socket};
 
 use super::{events, held::Held, shown::Shown};
-use crate::{auth::Claims, limiter::Bucket, metrics::Metrics, presence::Link, rooms::JoinedRooms};
+use crate::{auth::Claims, limiter::Level, metrics::Metrics, presence::Link, rooms::JoinedRooms};
 
 /// Changes of one device that may wait: for its pending ones while it opens, later for one
 /// that is missing.
@@ -32,8 +32,8 @@ pub struct InboxSession {
     /// When the client last said something, in milliseconds.
     active_at: AtomicI64,
     pub opened_at: Timestamp,
-    pub messages: Bucket,
-    pub acks: Bucket,
+    pub messages: Level,
+    pub acks: Level,
     pub rooms: JoinedRooms,
     pub presence: Link,
     position: Mutex<Position>,
@@ -118,7 +118,6 @@ impl InboxSession {
         socket: Arc<Socket>,
         claims: Claims,
         device: Option<DeviceId>,
-        messages_per_minute: u32,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -128,9 +127,8 @@ impl InboxSession {
             claims: Mutex::new(Arc::new(claims)),
             active_at: AtomicI64::new(now.as_millis()),
             opened_at: now,
-            messages: Bucket::per_minute(messages_per_minute),
-            // Acks and heartbeats are no messages, but they are not free either.
-            acks: Bucket::new(messages_per_minute.saturating_mul(20), Duration::from_secs(60)),
+            messages: Level::default(),
+            acks: Level::default(),
             rooms: JoinedRooms::default(),
             presence: Link::default(),
             position: Mutex::default(),
@@ -362,5 +360,18 @@ impl InboxSession {
             position.lagging = true;
             position.held.clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The allocator makes 192 bytes of it, with the counts of its `Arc`, and 16 in the hub for each user.
+    #[test]
+    fn an_idle_session_is_small() {
+        assert!(size_of::<InboxSession>() <= 176, "{}", size_of::<InboxSession>());
+        assert!(size_of::<crate::inbox::devices::Devices>() <= 16);
+        assert!(size_of::<Claims>() <= 96, "{}", size_of::<Claims>());
     }
 }

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use once_cell::race::OnceBox;
 use parking_lot::Mutex;
 use tidings_core::presence::{Card, DeviceId, Update};
 
@@ -23,7 +24,7 @@ const TYPING_PER_MINUTE: u32 = 120;
 pub struct Link {
     /// It is here, and not on the board. Changes under the board's lock.
     aside: AtomicBool,
-    more: OnceLock<Box<More>>,
+    more: OnceBox<More>,
 }
 
 struct More {

@@ -1,10 +1,8 @@
 //! The rooms of one connection.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
+use once_cell::race::OnceBox;
 use parking_lot::{Mutex, MutexGuard};
 use tidings_core::room::{EventFilter, Grant, RoomName};
 
@@ -15,7 +13,7 @@ use super::{lens::Viewer, resume::LeftRoom, subscription::Subscription};
 #[derive(Default)]
 pub struct JoinedRooms {
     /// Nothing until the first is joined: many connections never join one.
-    others: OnceLock<Box<Others>>,
+    others: OnceBox<Others>,
     own: Mutex<Own>,
 }
 
