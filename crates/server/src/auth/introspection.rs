@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tidings_core::{ids::UserId, ports::Clock, revocation::TokenHash, time::Timestamp};
 
-use super::{Audience, Claims, Granted, TokenError, seconds, short_text};
+use super::{Claims, Granted, TokenError, seconds, short_text};
 use crate::{
     config::Auth,
     outbound::{Manners, Service, Unanswered},
@@ -72,6 +72,22 @@ struct Said {
     permissions: Vec<String>,
     #[serde(default)]
     rooms: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Audience {
+    fn holds(&self, wanted: &str) -> bool {
+        match self {
+            Self::One(audience) => audience == wanted,
+            Self::Several(audiences) => audiences.iter().any(|audience| audience == wanted),
+        }
+    }
 }
 
 impl Introspector {

@@ -6,7 +6,6 @@ mod jwt;
 mod keys;
 mod known_keys;
 mod revocations;
-mod signed;
 mod tickets;
 
 use std::{ops::Deref, sync::Arc};
@@ -152,23 +151,6 @@ fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D:
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates")]
     let floor = |seconds: f64| seconds.floor() as u64;
     Ok(value.as_u64().or_else(|| value.as_f64().map(floor)))
-}
-
-/// Who a token is for or from: one, or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
-impl Audience {
-    fn holds(&self, wanted: &str) -> bool {
-        match self {
-            Self::One(audience) => audience == wanted,
-            Self::Several(audiences) => audiences.iter().any(|audience| audience == wanted),
-        }
-    }
 }
 
 /// A `jti` that is no text, or too long, names nothing.
