@@ -5,6 +5,7 @@ use futures_util::FutureExt as _;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::coop::unconstrained;
 
 use crate::gather::Gather;
 
@@ -35,8 +36,10 @@ impl Takeover {
     where
         T: AsyncRead + AsyncWrite + Unpin + Into<Stream> + 'static,
     {
+        // Hyper has spoken already. Without a budget that this task may have spent on the requests before.
+        let spoken = unconstrained(self.upgrade).now_or_never();
         // Otherwise the connection has ended before the answer.
-        let Some(Ok(upgraded)) = self.upgrade.now_or_never() else { return };
+        let Some(Ok(upgraded)) = spoken else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Gather<T>>>() else { return };
         let Some((stream, unsent)) = parts.io.into_inner().take() else { return };
         (self.next)(Carried { stream: stream.into(), early: parts.read_buf, unsent });

@@ -82,6 +82,17 @@ async fn an_upgrade_comes_behind_answers_and_before_what_was_sent_with_it() {
     answers_and_a_websocket(secure.connect().await).await;
 }
 
+#[tokio::test]
+async fn an_upgrade_comes_behind_a_request_that_took_all_of_a_turn() {
+    let server = Server::with(settings());
+    let mut stream = clear(&server).await;
+    let upgrade = get("/socket.io/?EIO=4&transport=websocket", WEBSOCKET);
+    send(&mut stream, &[get("/greedy", "").as_bytes(), upgrade.as_bytes(), &frame(0x81, b"40")])
+        .await;
+    let seen = until(&mut stream, "\"}").await;
+    assert!(seen.contains("40{\"sid\":"), "{seen}");
+}
+
 async fn half_closed(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let upgrade = get("/socket.io/?EIO=4&transport=websocket", WEBSOCKET);
     send(&mut stream, &[upgrade.as_bytes(), &frame(0x81, b"40")]).await;
