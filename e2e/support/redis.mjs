@@ -69,11 +69,15 @@ const running = new Set();
 // A test run that is broken off leaves nothing behind.
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
+/** Below those that the kernel gives to outgoing connections: it stays free while the server is away. */
 async function freePort() {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address();
-  server.close();
-  await once(server, "close");
-  return port;
+  for (;;) {
+    const port = 23_000 + Math.floor(Math.random() * 7_000);
+    const server = createServer();
+    const free = await new Promise((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    });
+    if (free) return port;
+  }
 }

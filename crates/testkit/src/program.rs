@@ -54,7 +54,10 @@ impl Program {
     }
 }
 
-/// A port of loopback that nobody has now.
+/// A port of loopback that nobody has now. It is below those that the kernel gives to outgoing connections, so that a program
+/// that is stopped finds it free when it starts again.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let mut ports = std::iter::repeat_with(|| rand::random_range(23_000..30_000));
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("a free port")
 }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tidings_core::ports::Clock as _;
 use tidings_server::clock::SystemClock;
-use tidings_testkit::{postgres::Database, redis::Redis};
+use tidings_testkit::{postgres::Database, program::free_port, redis::Redis};
 use tokio::{sync::watch, task::JoinHandle};
 
 use crate::support::{
@@ -54,7 +54,7 @@ impl Node {
             ("TIDINGS_LIFECYCLE__UNREADY", "3s".to_owned()),
             ("TIDINGS_LIFECYCLE__DRAIN", DRAIN.to_owned()),
         ];
-        Self { name, port: steady_port(), path, environment, process: None, _dir: dir }
+        Self { name, port: free_port(), path, environment, process: None, _dir: dir }
     }
 
     fn command(&self, words: &[&str]) -> tokio::process::Command {
@@ -78,13 +78,6 @@ impl Node {
     fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
-}
-
-/// Below those that the kernel gives to outgoing connections: it stays free while nobody listens.
-fn steady_port() -> u16 {
-    let mut ports = std::iter::repeat_with(|| rand::random_range(23_000..30_000));
-    let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    ports.find(free).expect("a free port")
 }
 
 /// A device that comes back by itself, and says how far it was told.

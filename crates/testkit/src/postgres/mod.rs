@@ -196,8 +196,11 @@ impl Postgres {
     }
 
     pub fn start_again(&self) {
-        let mut process = self.process.lock().unwrap();
-        assert!(process.start(self.port), "PostgreSQL does not start again: {}", process.log());
+        let problem = {
+            let mut process = self.process.lock().unwrap();
+            (!process.start(self.port)).then(|| process.log())
+        };
+        assert!(problem.is_none(), "PostgreSQL does not start again: {problem:?}");
     }
 
     /// Ends every session of a database but the one that says so.
