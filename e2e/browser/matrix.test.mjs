@@ -105,6 +105,8 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
         await device.opened();
         const first = await own.notify(user.id);
         await device.next("notification");
+        // A client that is cut off in the middle of the change may notice by a missed heartbeat alone.
+        if (name === "upgrade") await until(async () => (await device.transport()) === "websocket");
         await own.stop(signal);
         await device.next("disconnect");
         await own.startAgain();

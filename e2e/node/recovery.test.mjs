@@ -8,9 +8,12 @@ import { Server } from "../support/server.mjs";
 
 const CUTS = 20;
 const timeout = 120_000;
+// A client whose polling was just paused for the upgrade when the connection broke polls no more, and does
+// not know it before a heartbeat is missing.
+const settings = { TIDINGS_GATEWAY__PING_INTERVAL: "4s", TIDINGS_GATEWAY__PING_TIMEOUT: "4s" };
 
 let server;
-before(async () => (server = await Server.start()));
+before(async () => (server = await Server.start({ settings })));
 after(() => server?.remove());
 
 test(`recovered after each of ${CUTS} cuts (WebSocket)`, { timeout }, () =>

@@ -34,6 +34,10 @@ export class Device extends EventTarget {
     this.#socket = io({
       forceNew: true,
       autoConnect: false,
+      // WebSocket first, polling where none gets through: a connection that breaks while it changes from
+      // polling to WebSocket can look alive until a heartbeat is missing.
+      transports: ["websocket", "polling"],
+      tryAllTransports: true,
       reconnectionDelay: 200,
       reconnectionDelayMax: 2_000,
       auth: (answer) => answer(this.#credentials()),
