@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tidings_load::Dice;
+
 use crate::{
     floor,
     http::Http,
@@ -95,7 +97,7 @@ async fn flood(
             server.address, server.key
         );
         tasks.spawn_local(async move {
-            let mut dice = Dice(0x5eed + n as u64);
+            let mut dice = Dice::new(0x5eed + n as u64);
             while Instant::now() < until {
                 let body = body(&mut dice, batch);
                 let answer = http.ask(&format!("{head}{}\r\n\r\n{body}", body.len())).await?;
@@ -157,19 +159,6 @@ fn draft(to: &str) -> String {
     )
 }
 
-/// Small random numbers: which user is next. The same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % most.max(1) as u64).unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,7 +172,7 @@ mod tests {
 
     #[test]
     fn bodies_are_json() {
-        let mut dice = Dice(1);
+        let mut dice = Dice::new(1);
         let one: serde_json::Value = serde_json::from_str(&body(&mut dice, 1)).unwrap();
         assert!(one["to"].as_str().unwrap().starts_with("user-"));
         let many: serde_json::Value = serde_json::from_str(&body(&mut dice, 100)).unwrap();

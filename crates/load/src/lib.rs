@@ -9,6 +9,7 @@
 mod books;
 mod churn;
 mod clock;
+mod dice;
 mod emit;
 mod engine;
 mod files;
@@ -32,6 +33,7 @@ pub mod wire;
 
 pub use churn::Churn;
 pub use clock::Clock;
+pub use dice::Dice;
 pub use emit::Emit;
 pub use engine::{Engine, Rush};
 pub use files::raise_limit;

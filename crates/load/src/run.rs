@@ -9,6 +9,7 @@ use crate::{
     Error,
     churn::Churn,
     clock::{nanos, thread_cpu},
+    dice::Dice,
     emit::Emit,
     engine::{Engine, POSTERS},
     ledger::MAX_STREAMS,
@@ -109,7 +110,7 @@ impl Engine {
         let (start, cpu) = (self.clock.now(), thread_cpu());
         let end = start + nanos(load.duration);
         let mut sendings = self.sendings(load, start);
-        let mut dice = Dice(0x5eed_5eed);
+        let mut dice = Dice::new(0x5eed_5eed);
         let mut passed = 0;
         let (mut look, mut moved, mut delivered, mut over) = (start + LOOK, start, 0, None);
         while !self.ledger.is_stopped() {
@@ -302,18 +303,5 @@ impl Engine {
         tally.cpu = vec![cpu / elapsed.max(1e-9)];
         self.posters.clear();
         Ok(tally)
-    }
-}
-
-/// Small random numbers: who is next. The same in every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: usize) -> usize {
-        // xorshift64
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % most.max(1) as u64).unwrap_or(0)
     }
 }

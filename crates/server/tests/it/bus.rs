@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidings_server::server::Parts;
 
-use crate::support::{LossyBus, TestServer, eventually, told};
+use crate::support::{LossyBus, TestServer, eventually, hears_the_same_on, told};
 
 async fn server(bus: &LossyBus) -> TestServer {
     let parts = Parts { bus: Some(bus.join()), ..Parts::default() };
@@ -78,18 +78,7 @@ async fn a_user_on_two_nodes_hears_everything_on_both() {
     let bus = LossyBus::default();
     let here = server(&bus).await;
     let there = second_node(&here, &bus).await;
-    let mut phone = here.connect("alice").await;
-    let mut laptop = there.connect("alice").await;
-    for n in 0..20 {
-        let api = if n % 2 == 0 { here.api() } else { there.api() };
-        api.notify("alice", &format!("n{n}")).await;
-    }
-    let all: Vec<u64> = (1..=20).collect();
-    assert_eq!(told(&mut phone, 20).await, all);
-    assert_eq!(told(&mut laptop, 20).await, all);
-    phone.ask("notification:readAll", Value::Null).await;
-    let updated = laptop.wait("notification:updated").await;
-    assert_eq!((&updated["readUpTo"], &updated["unread"]), (&json!(20), &json!(0)));
+    hears_the_same_on(&here, &there).await;
 }
 
 #[tokio::test]

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidings_server::config::Config;
 
 use crate::{
     cluster::{Watch, has_users},
     presence::{AFTER, NOW, member},
     rooms::joins,
-    support::{Client, Deployment, Nodes, SOON, TestServer, eventually, told},
+    support::{Client, Deployment, Nodes, SOON, TestServer, eventually, hears_the_same_on, told},
 };
 
 macro_rules! everywhere {
@@ -46,17 +46,7 @@ async fn two(on: Deployment, configure: fn(&mut Config)) -> (TestServer, TestSer
 
 async fn a_user_hears_the_same_on_every_node(on: Deployment) {
     let (here, there, _nodes) = two(on, |_| {}).await;
-    let (mut phone, mut laptop) = (here.connect("alice").await, there.connect("alice").await);
-    for n in 0..20 {
-        let api = if n % 2 == 0 { here.api() } else { there.api() };
-        api.notify("alice", &format!("n{n}")).await;
-    }
-    let all: Vec<u64> = (1..=20).collect();
-    assert_eq!(told(&mut phone, 20).await, all);
-    assert_eq!(told(&mut laptop, 20).await, all);
-    phone.ask("notification:readAll", Value::Null).await;
-    let updated = laptop.wait("notification:updated").await;
-    assert_eq!((&updated["readUpTo"], &updated["unread"]), (&json!(20), &json!(0)));
+    hears_the_same_on(&here, &there).await;
 }
 
 async fn what_is_said_in_a_room_reaches_those_on_other_nodes(on: Deployment) {

@@ -33,7 +33,7 @@ pub use cluster::{Doomed, SOON, TestCluster};
 pub use deployment::Deployment;
 pub use listener::{Listener, Transport};
 pub use log::logged;
-pub use nodes::{Nodes, told};
+pub use nodes::{Nodes, hears_the_same_on, told};
 pub use outage::{Outage, find_out, impatient};
 pub use plain::Plain;
 pub use polling::Polling;

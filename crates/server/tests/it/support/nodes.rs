@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidings_server::{
     config::{Config, Role},
     server::Parts,
@@ -117,6 +117,21 @@ pub async fn told(client: &mut Client, count: u64) -> Vec<u64> {
     }
     assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
     seqs
+}
+
+/// A user with a device on each of two nodes is told of everything on both, wherever it was sent.
+pub async fn hears_the_same_on(here: &TestServer, there: &TestServer) {
+    let (mut phone, mut laptop) = (here.connect("alice").await, there.connect("alice").await);
+    for n in 0..20 {
+        let api = if n % 2 == 0 { here.api() } else { there.api() };
+        api.notify("alice", &format!("n{n}")).await;
+    }
+    let all: Vec<u64> = (1..=20).collect();
+    assert_eq!(told(&mut phone, 20).await, all);
+    assert_eq!(told(&mut laptop, 20).await, all);
+    phone.ask("notification:readAll", Value::Null).await;
+    let updated = laptop.wait("notification:updated").await;
+    assert_eq!((&updated["readUpTo"], &updated["unread"]), (&json!(20), &json!(0)));
 }
 
 fn seq(notification: &Value) -> u64 {
