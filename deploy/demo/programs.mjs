@@ -5,15 +5,15 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
-const PATIENCE = 30_000;
-// Below those that the system gives to outgoing connections: a port stays free while its program is down.
-const PORTS = { from: 12_000, count: 18_000 };
+import { claimPort } from "./ports.mjs";
+
+// Sentinels that were held up for two seconds do nothing for the next thirty, and may lose an election then.
+const PATIENCE = 120_000;
 
 export const DIR = mkdtempSync(join(tmpdir(), "tidings-demo-"));
 // nginx's workers run as somebody else.
@@ -89,16 +89,9 @@ export async function eventually(what, isSo, patience = PATIENCE) {
   }
 }
 
+/** One that nobody else takes as long as this process lives. */
 export async function freePort() {
-  for (;;) {
-    const port = PORTS.from + Math.floor(Math.random() * PORTS.count);
-    const server = createServer();
-    const free = await new Promise((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
+  return (await claimPort()).port;
 }
 
 /** What a short command prints; nothing if it fails. */

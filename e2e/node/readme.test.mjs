@@ -7,11 +7,11 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import { exampleIn, readmeExample } from "../support/readme.mjs";
 import { BINARY, ROOT, Server } from "../support/server.mjs";
+import { until } from "../support/until.mjs";
 
 test("the extractor takes the block below its mark", () => {
   const markdown =
@@ -53,7 +53,7 @@ test("the README's curl and client work as printed", { timeout: 120_000 }, async
   const listener = spawn(process.execPath, ["client.mjs"], options);
   t.after(() => listener.kill("SIGKILL"));
   const heard = listen(listener);
-  await someoneIsConnected(server);
+  await until(async () => (await server.connections()) > 0);
 
   const curl = await printed("curl");
   assert.equal(curl.language, "sh");
@@ -85,12 +85,4 @@ function listen(child) {
     });
     return Promise.race([found, ended]);
   };
-}
-
-async function someoneIsConnected(server) {
-  for (;;) {
-    const metrics = await (await fetch(`${server.url}/metrics`)).text();
-    if (/^websocket_connections_active(?:\{[^}]*\})? [1-9]/m.test(metrics)) return;
-    await pause(20);
-  }
 }

@@ -3,9 +3,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { claimPort } from "../../deploy/demo/ports.mjs";
 
 const ATTEMPTS = 5;
 
@@ -13,7 +14,7 @@ export class Redis {
   url;
 
   #dir;
-  #port;
+  #claim;
   #child;
 
   static async start() {
@@ -21,12 +22,13 @@ export class Redis {
     redis.#dir = await mkdtemp(join(tmpdir(), "tidings-redis-"));
     // Somebody may take a free port before the server does.
     for (let attempt = 1; ; attempt++) {
-      redis.#port = await freePort();
-      redis.url = `redis://127.0.0.1:${redis.#port}`;
+      redis.#claim = await claimPort();
+      redis.url = `redis://127.0.0.1:${redis.#claim.port}`;
       try {
         await redis.startAgain();
         return redis;
       } catch (problem) {
+        redis.#claim.release();
         if (attempt === ATTEMPTS) throw problem;
       }
     }
@@ -34,7 +36,7 @@ export class Redis {
 
   /** Starts it on its port, with nothing that it knew before. */
   async startAgain() {
-    const settings = { port: this.#port, bind: "127.0.0.1", dir: this.#dir, save: "" };
+    const settings = { port: this.#claim.port, bind: "127.0.0.1", dir: this.#dir, save: "" };
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, `${value}`]);
     const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;
@@ -61,6 +63,7 @@ export class Redis {
 
   async remove() {
     await this.kill();
+    this.#claim.release();
     await rm(this.#dir, { recursive: true, force: true });
   }
 }
@@ -68,16 +71,3 @@ export class Redis {
 const running = new Set();
 // A test run that is broken off leaves nothing behind.
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
-
-/** Below those that the kernel gives to outgoing connections: it stays free while the server is away. */
-async function freePort() {
-  for (;;) {
-    const port = 23_000 + Math.floor(Math.random() * 7_000);
-    const server = createServer();
-    const free = await new Promise((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-    });
-    if (free) return port;
-  }
-}

@@ -10,15 +10,14 @@ import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
+import { claimPort } from "../../deploy/demo/ports.mjs";
+
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export const BINARY = resolve(
   ROOT,
   process.env.TIDINGS_BIN ?? join(process.env.CARGO_TARGET_DIR ?? "target", "debug/tidings"),
 );
 
-// Ports below those that the system gives to outgoing connections: a server that is down for a
-// moment must find its port free again, and a client that knocks meanwhile must not find itself.
-const PORTS = { from: 12_000, count: 18_000 };
 const MOST_TRIES = 20;
 
 // A server that is told to stop does so at once; how it drains is tested elsewhere.
@@ -32,7 +31,7 @@ export class Server {
   apiKey;
 
   #child;
-  #port;
+  #claim;
   #settings;
   #output = [];
   #up;
@@ -90,6 +89,7 @@ export class Server {
 
   async remove() {
     await this.stop("SIGKILL");
+    this.#claim?.release();
     await rm(this.dataDir, { recursive: true, force: true });
   }
 
@@ -148,6 +148,12 @@ export class Server {
     return answer.body.results.map(({ id }) => id);
   }
 
+  /** Clients that are connected, as far as the server knows. */
+  async connections() {
+    const metrics = await (await fetch(`${this.url}/metrics`)).text();
+    return Number(/^websocket_connections_active(?:\{[^}]*\})? (\d+)/m.exec(metrics)[1]);
+  }
+
   /** Every notification of a user, by pages of the list. */
   async list(token) {
     const all = [];
@@ -163,12 +169,13 @@ export class Server {
 
   async #startOnFreePort() {
     for (let tries = 1; ; tries += 1) {
-      this.#port = PORTS.from + Math.floor(Math.random() * PORTS.count);
-      this.url = `http://127.0.0.1:${this.#port}`;
+      this.#claim = await claimPort();
+      this.url = `http://127.0.0.1:${this.#claim.port}`;
       try {
         await (this.#up = this.#launch());
         return;
       } catch (problem) {
+        this.#claim.release();
         // Somebody else's port, unless it says something else.
         if (tries === MOST_TRIES || !/in use/i.test(this.output)) throw problem;
         this.#output = [];
@@ -181,10 +188,20 @@ export class Server {
     await rm(ready, { force: true });
     const child = spawn(
       BINARY,
-      ["serve", "--dev", "--port", this.#port, "--data-dir", this.dataDir, "--ready-file", ready],
+      [
+        "serve",
+        "--dev",
+        "--port",
+        this.#claim.port,
+        "--data-dir",
+        this.dataDir,
+        "--ready-file",
+        ready,
+      ],
       { env: environment(this.#settings), cwd: this.dataDir, stdio: ["ignore", "pipe", "pipe"] },
     );
     this.#child = child;
+    const saidAll = once(child, "close");
     running.add(child);
     child.once("exit", () => running.delete(child));
     for (const stream of [child.stdout, child.stderr]) {
@@ -198,6 +215,7 @@ export class Server {
       }
       await pause(20);
     }
+    await saidAll;
     throw new Error(`the server ended before it listened:\n${this.output}`);
   }
 }
