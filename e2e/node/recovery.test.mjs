@@ -5,9 +5,12 @@ import { after, before, test } from "node:test";
 import { connect } from "../support/client.mjs";
 import { surviveCuts, told, Wire } from "../support/cuts.mjs";
 import { Server } from "../support/server.mjs";
+import { until } from "../support/until.mjs";
 
 const CUTS = 20;
 const timeout = 120_000;
+/** Nobody listens there. */
+const NOWHERE = "http://127.0.0.1:1";
 // A client whose polling was just paused for the upgrade when the connection broke polls no more, and does
 // not know it before a heartbeat is missing.
 const settings = { TIDINGS_GATEWAY__PING_INTERVAL: "4s", TIDINGS_GATEWAY__PING_TIMEOUT: "4s" };
@@ -36,9 +39,13 @@ test("too late to be recovered, and still nothing is lost", { timeout }, async (
   await client.opened();
   const gone = client.next("disconnect");
   wire.breakAfter(0);
+  // It comes back no sooner than the server has noticed: from then on it is known for so long.
+  wire.lead(NOWHERE);
   const sent = [await strict.notify(id)];
   await gone;
+  await until(async () => (await strict.connections()) === 0);
   for (let n = 0; n < 70; n += 1) sent.push(await strict.notify(id));
+  wire.lead(strict.url);
   const connected = await client.next("connected");
   assert.equal(connected.recovered, false);
   const last = await strict.notify(id);

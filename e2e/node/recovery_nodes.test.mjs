@@ -30,6 +30,8 @@ before(async () => {
     TIDINGS_ROOMS__CHAT__RULE: "everyone",
     // Longer than a busy machine takes.
     TIDINGS_CLUSTER__PATIENCE: "20s",
+    TIDINGS_CLUSTER__TIMEOUT: "60s",
+    TIDINGS_REDIS__PROBE_TIMEOUT: "50s",
   };
   nodes = await Promise.all([Server.start({ settings }), Server.start({ settings })]);
   for (const node of nodes) {

@@ -34,11 +34,15 @@ export class Backend {
   #t;
 
   static async start(t, redis, options = {}) {
+    // Of servers that a busy machine holds up.
+    const patience = { requestsTimeout: 50_000 };
     const backend = new Backend();
     backend.#t = t;
     const [pub, sub] = [await redisClient(t, redis), await redisClient(t, redis)];
     const http = createServer();
-    backend.io = new SocketIo(http, { adapter: createAdapter(pub, sub, options) });
+    backend.io = new SocketIo(http, {
+      adapter: createAdapter(pub, sub, { ...patience, ...options }),
+    });
     backend.io.on("connection", (socket) => {
       socket.join(socket.handshake.auth.rooms ?? []);
       socket.on("ready", (done) => done());

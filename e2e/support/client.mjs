@@ -61,6 +61,11 @@ export class Client {
     return this.heard.filter((event) => event.name === name).map(({ payload }) => payload);
   }
 
+  /** All arguments of the last event of this name. */
+  args(name) {
+    return this.heard.findLast((event) => event.name === name).args;
+  }
+
   ask(name, ...args) {
     return this.socket.emitWithAck(name, ...args);
   }
