@@ -22,7 +22,7 @@ export default [
   },
   // These hand functions to a page, which runs them there.
   {
-    files: ["e2e/browser/**", "e2e/support/browser.mjs", "e2e/picture.mjs"],
+    files: ["e2e/browser/**", "e2e/support/{browser,playground}.mjs", "e2e/picture.mjs"],
     languageOptions: { globals: globals.browser },
   },
 ];

@@ -152,6 +152,8 @@ playgroundTest(
     const bob = playground.device("Bob");
     await playground.act("Alice", "Like");
     await bob.shows(1, [LIKED]);
+    // What rings Bob's bell may not be answered yet, and would be a failure of its own.
+    await until(() => playground.page.asking.size === 0);
     await server.stop("SIGKILL");
     await bob.status("Connecting…");
     await server.startAgain();

@@ -18,22 +18,36 @@ const ARGUMENTS = [
   "--disable-sync",
 ];
 
+/** As long as a busy machine may take for anything; less than a test. */
+const PATIENCE = 100_000;
+
 /** A browser with a profile of its own, thrown away when it closes. */
 export function launch() {
-  return chromium.launch({ executablePath: findChromium(), args: ARGUMENTS });
+  return chromium.launch({
+    executablePath: findChromium(),
+    args: ARGUMENTS,
+    timeout: PATIENCE,
+  });
 }
 
 /** A page in a context of its own, closed when the test ends. `page.complaints` holds console
- *  errors, uncaught exceptions and violations of the content security policy. */
+ *  errors, uncaught exceptions and violations of the content security policy; `page.asking` the
+ *  requests that are not answered yet. */
 export async function newPage(t, browser, options = {}) {
   const context = await browser.newContext(options);
   t.after(() => context.close());
+  context.setDefaultTimeout(PATIENCE);
   const page = await context.newPage();
   page.complaints = [];
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) page.complaints.push(message.text());
   });
   page.on("pageerror", (error) => page.complaints.push(String(error)));
+  page.asking = new Set();
+  page.on("request", (request) => page.asking.add(request));
+  for (const end of ["requestfinished", "requestfailed"]) {
+    page.on(end, (request) => page.asking.delete(request));
+  }
   return page;
 }
 

@@ -7,14 +7,24 @@ import { newPage, until } from "./browser.mjs";
 export class Playground {
   page;
 
-  /** Opens the playground of a server and waits until both users are online. */
+  /** Opens the playground of a server and waits until both users are online, and told what there is: what
+   *  comes later is news to them. */
   static async open(t, browser, server, options) {
     const playground = new Playground();
     playground.page = await newPage(t, browser, options);
     await playground.page.goto(`${server.url}/`);
-    await playground.device("Alice").isOnline();
-    await playground.device("Bob").isOnline();
+    for (const user of ["Alice", "Bob"]) {
+      await playground.device(user).isOnline();
+      await playground.hears(`${user}’s laptop`, "notifications:pending");
+    }
+    await playground.page.evaluate(recordTyping);
     return playground;
+  }
+
+  /** Waits until the page shows that a device was told this. */
+  hears(device, event) {
+    const line = this.page.locator("[data-wire] li", { hasText: `${device} ${event} ` });
+    return line.first().waitFor({ state: "attached" });
   }
 
   pane(user) {
@@ -46,6 +56,7 @@ export class Playground {
       .click();
     const device = this.device(user, name);
     await device.isOnline();
+    await this.hears(`${user}’s ${name}`, "notifications:pending");
     return device;
   }
 
@@ -142,10 +153,11 @@ class TaskBoard {
       .selectOption(value);
   }
 
-  /** Waits until this is said of who is typing. */
-  typing(text) {
+  /** Waits until this is said of who is typing, or was since one asked for something else: it is
+   *  gone by itself, maybe before one can look. */
+  async typing(text) {
     const line = this.region.locator("[data-typing]");
-    return until(async () => (await line.textContent()) === text);
+    await until(() => line.evaluate(hasSaid, text));
   }
 
   /** Waits until a task says this about itself. */
@@ -153,4 +165,19 @@ class TaskBoard {
     const card = this.region.getByRole("listitem").filter({ hasText: task });
     return card.locator(".task-about").getByText(about, { exact: true }).waitFor();
   }
+}
+
+/** Runs in the page: notes all that is said of who is typing. */
+function recordTyping() {
+  for (const line of document.querySelectorAll("[data-typing]")) {
+    line.said = [line.textContent];
+    const note = () => line.said.push(line.textContent);
+    new MutationObserver(note).observe(line, { childList: true });
+  }
+}
+
+/** Runs in the page: whether this is said, or was. Nothing is said for long enough to be seen. */
+function hasSaid(line, text) {
+  if (line.textContent === text) line.said = [text];
+  return line.textContent === text || (text !== "" && line.said.includes(text));
 }
