@@ -23,7 +23,7 @@ async function openDevice(t, at, user, options) {
 }
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
-  describe(name, { timeout }, () => {
+  describe(name, { timeout: 300_000 }, () => {
     test("pending, then live, in order, each once", async (t) => {
       const user = await server.newUser();
       const waiting = await server.notify(user.id);

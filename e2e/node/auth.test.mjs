@@ -34,7 +34,7 @@ const REFUSED = {
 };
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
-  describe(name, { timeout: 60_000 }, () => {
+  describe(name, { timeout: 300_000 }, () => {
     for (const [what, of] of Object.entries(REFUSED)) {
       test(`${what} is refused`, async (t) => {
         const user = await server.newUser();

@@ -9,7 +9,7 @@ import { until } from "../support/until.mjs";
 
 const DEMO = fileURLToPath(new URL("../../deploy/demo/run.mjs", import.meta.url));
 
-test("parts of a cluster are killed and the ledger adds up", { timeout: 300_000 }, async (t) => {
+test("parts of a cluster are killed and the ledger adds up", { timeout: 900_000 }, async (t) => {
   const env = { ...process.env, USERS: "5", PER_SECOND: "40" };
   const { code, output } = await new Promise((resolve) => {
     execFile(process.execPath, [DEMO], { env }, (problem, stdout, stderr) =>

@@ -10,7 +10,7 @@ before(async () => (server = await Server.start()));
 after(() => server?.remove());
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
-  describe(name, { timeout: 60_000 }, () => {
+  describe(name, { timeout: 300_000 }, () => {
     test("a device is told where it stands, and then what comes", async (t) => {
       const { id, token } = await server.newUser();
       const waiting = await server.notify(id, { message: "While you were away" });

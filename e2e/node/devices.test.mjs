@@ -9,7 +9,7 @@ let server;
 before(async () => (server = await Server.start()));
 after(() => server?.remove());
 
-const timeout = 60_000;
+const timeout = 120_000;
 
 /** Three devices of a new user, one by each transport. */
 async function threeDevices(t) {

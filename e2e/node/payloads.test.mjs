@@ -14,7 +14,7 @@ after(() => server?.remove());
 const UNICODE = "aß€🔔👩‍👩‍👧e\u0301 שלום \u001e\u2028\u0000\uffff";
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
-  describe(name, { timeout: 60_000 }, () => {
+  describe(name, { timeout: 300_000 }, () => {
     test("text of every kind comes through as it was sent", async (t) => {
       const { id, token } = await server.newUser();
       const device = await open(t, server, token, { transports });

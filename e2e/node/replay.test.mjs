@@ -9,7 +9,7 @@ let server;
 before(async () => (server = await Server.start()));
 after(() => server?.remove());
 
-const timeout = 60_000;
+const timeout = 120_000;
 const idsOf = (notifications) => notifications.map(({ id }) => id);
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {

@@ -8,7 +8,7 @@ import { until } from "../support/until.mjs";
 
 for (const [name, transports] of Object.entries(TRANSPORTS)) {
   for (const signal of ["SIGKILL", "SIGTERM"]) {
-    describe(`${signal}, ${name}`, { timeout: 120_000 }, () => {
+    describe(`${signal}, ${name}`, { timeout: 300_000 }, () => {
       test("the device comes back and is told what it missed", async (t) => {
         const server = await Server.start();
         t.after(() => server.remove());
@@ -48,7 +48,7 @@ for (const [name, transports] of Object.entries(TRANSPORTS)) {
   }
 }
 
-test("a SIGTERM is announced before the connections close", { timeout: 60_000 }, async (t) => {
+test("a SIGTERM is announced before the connections close", { timeout: 120_000 }, async (t) => {
   const server = await Server.start();
   t.after(() => server.remove());
   const { token } = await server.newUser();
@@ -62,7 +62,7 @@ test("a SIGTERM is announced before the connections close", { timeout: 60_000 },
 
 test(
   "what is accepted while a device is away and the server dies is told afterwards",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const server = await Server.start();
     t.after(() => server.remove());
@@ -83,7 +83,7 @@ test(
 
 test(
   "an id that was answered is not made again by a retry after the restart",
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async (t) => {
     const server = await Server.start();
     t.after(() => server.remove());
