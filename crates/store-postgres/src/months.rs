@@ -113,7 +113,8 @@ async fn partitions(conn: &Connection, table: &str) -> Result<Vec<String>> {
 
 /// Makes one partition and attaches it. That locks the default partition while the server looks
 /// whether rows of the month are in it, so it is not even tried when there are: then the month
-/// stays there, and its rows go one by one.
+/// stays there, and its rows go one by one. What is being written to it just now is only seen once
+/// it is locked.
 ///
 /// Each table in a transaction of its own: who holds one default partition and waited for the
 /// other would meet a reader that holds them the other way round.
@@ -123,6 +124,7 @@ async fn make(conn: &Connection, table: &str, month: &Month) -> Result<()> {
     let strays = format!(
         "SELECT EXISTS (SELECT 1 FROM {table}_default WHERE {key} >= '{from}' AND {key} < '{to}')"
     );
+    let lock = format!("LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE");
     // Room for delivered_at, which no index holds.
     let room = if table == "messages" { "" } else { " WITH (fillfactor = 90)" };
     let make = format!(
@@ -133,7 +135,12 @@ async fn make(conn: &Connection, table: &str, month: &Month) -> Result<()> {
         if partitions(conn, table).await?.contains(&name) {
             return Ok(());
         }
-        if conn.query_one(&strays, &[]).await?.try_get(0)? {
+        let mut has_strays: bool = conn.query_one(&strays, &[]).await?.try_get(0)?;
+        if !has_strays {
+            conn.batch_execute(&lock).await?;
+            has_strays = conn.query_one(&strays, &[]).await?.try_get(0)?;
+        }
+        if has_strays {
             tracing::warn!(event = "store_month_not_made", table = name, "its rows are elsewhere");
             return Ok(());
         }

@@ -132,3 +132,31 @@ async fn a_month_in_which_something_was_written_ahead_goes_by_rows() {
     assert_eq!(bench.partitions().await.len(), months);
     assert!(bench.store.exists(ahead).await.unwrap());
 }
+
+#[tokio::test]
+async fn a_month_that_something_is_just_written_to_is_not_made() {
+    const WAITS: &str = "SELECT count(*) FROM pg_locks
+        WHERE relation = 'messages_default'::regclass AND NOT granted";
+    let bench = Bench::new().await;
+    let server = Timestamp::from_millis(
+        bench.count("SELECT (extract(epoch FROM now()) * 1000)::bigint").await,
+    );
+    bench.send(&[user("alice")], server, 1).await;
+    let long_ago = crate::months::start_of_month(server.minus(60 * DAY)).plus(DAY);
+    let writer = bench.connect().await;
+    let id = NotificationId::new_v7(long_ago, [2; 10]);
+    let write = format!(
+        "BEGIN;
+        CREATE TEMPORARY TABLE one ON COMMIT DROP AS SELECT * FROM messages;
+        UPDATE one SET id = '{}';
+        INSERT INTO messages SELECT * FROM one",
+        id.0
+    );
+    writer.batch_execute(&write).await.unwrap();
+    let conn = bench.store.writer().await.unwrap();
+    let making = tokio::spawn(async move { crate::months::make_all(&conn, long_ago).await });
+    while !making.is_finished() && bench.count(WAITS).await == 0 {}
+    writer.batch_execute("COMMIT").await.unwrap();
+    making.await.unwrap().unwrap();
+    assert_eq!(bench.count("SELECT count(*) FROM messages_default").await, 1);
+}
