@@ -14,7 +14,7 @@ use tidings_protocol::engineio::PayloadBuilder;
 
 use crate::frame::{Frame, header_length};
 
-/// Slices given to one `writev`: enough for 32 frames, and they fit on the stack.
+/// Slices given to one write: enough for 32 frames, and they fit on the stack.
 const SLICES: usize = 64;
 /// Spare queues kept per thread, so that a broadcast allocates nothing per recipient and
 /// an idle connection keeps nothing.

@@ -238,7 +238,12 @@ impl<const SECURE: bool> Future for Conn<SECURE> {
         };
         if let Some(reason) = gone {
             this.session.close(reason, Ending::Abort);
-            this.session.drop_transport();
+            match reason {
+                // It closed first, and all that it sent was read: closing the stream too, which comes next, ends it as
+                // properly as shutting it before.
+                DisconnectReason::TransportClose if !SECURE => this.session.forget_transport(),
+                _ => this.session.drop_transport(),
+            }
             return Poll::Ready(());
         }
         if !this.session.is_open() {

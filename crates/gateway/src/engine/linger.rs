@@ -2,6 +2,7 @@
 //! read it and close too. Dropping the stream with unread input in it would reset the connection
 //! and lose what was just sent.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,6 +58,15 @@ impl Session {
         let mut link = self.lock();
         link.out.clear();
         link.transport = Transport::Gone;
+    }
+
+    /// The same without shutting it, for who closes the stream next.
+    pub(super) fn forget_transport(&self) {
+        let mut link = self.lock();
+        link.out.clear();
+        if let Transport::WebSocket(pipe) = mem::replace(&mut link.transport, Transport::Gone) {
+            pipe.forget();
+        }
     }
 }
 

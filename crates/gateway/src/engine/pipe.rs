@@ -98,21 +98,32 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) fn try_write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match (&mut self.tls, slices) {
-            (None, [one]) => self.write(one),
-            (None, several) => self.stream.try_write_vectored(several),
-            (Some(tls), slices) => tls.write(&self.stream, slices),
+        match &mut self.tls {
+            None => self.write(slices),
+            Some(tls) => tls.write(&self.stream, slices),
         }
     }
 
-    /// What most clients of a broadcast get. One slice costs the kernel less than several, and to ask it at once less than
-    /// to ask tokio first what the kernel is thought to say.
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match SockRef::from(self.stream.as_ref()).send(bytes) {
+    /// What most clients of a broadcast get. One slice costs the kernel less than several, `sendmsg` less than `writev`, and
+    /// to ask it at once less than to ask tokio first what the kernel is thought to say.
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let socket = SockRef::from(self.stream.as_ref());
+        let sent = match slices {
+            [one] => socket.send(one),
+            several => socket.send_vectored(several),
+        };
+        match sent {
             // That tokio must hear, or it would not wake the task when there is room.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.stream.try_write(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.stream.try_write_vectored(slices)
+            }
             sent => sent,
         }
+    }
+
+    /// Lets go of its half without shutting it: whoever has the other one closes the stream.
+    pub(super) fn forget(self) {
+        self.stream.forget();
     }
 
     /// Whether something was taken that the kernel has not got yet.

@@ -1,5 +1,5 @@
 //! Large broadcasts queue their frame on every member first and write afterwards, from here: frames of
-//! several broadcasts that wait for the same socket leave in one `writev`, the caller is not held up by
+//! several broadcasts that wait for the same socket leave in one write, the caller is not held up by
 //! ten thousand system calls, and others get their turn in between.
 
 use std::mem;

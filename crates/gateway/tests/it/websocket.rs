@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Call, Server, Ws, config, within};
+use crate::support::{Call, Server, Ws, config, frame, raw, within};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -101,6 +101,20 @@ async fn a_vanished_client_is_noticed() {
     assert!(matches!(server.call().await, Call::Disconnected(_)));
     assert_eq!(server.gateway.connections(), 0);
     assert_eq!(server.gateway.socket_count("/"), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_shuts_its_side_still_gets_what_it_asked_for_and_a_proper_end() {
+    let server = Server::start();
+    let mut stream = raw(&server).await;
+    stream.write_all(&frame(0x89, b"last")).await.expect("sent");
+    stream.shutdown().await.expect("shut");
+    let mut rest = Vec::new();
+    within(stream.read_to_end(&mut rest)).await.expect("ended, not reset");
+    assert_eq!(rest, b"\x8a\x04last");
+    server.call().await;
+    server.call().await;
+    assert_eq!(server.call().await, Call::Disconnected(DisconnectReason::TransportClose));
 }
 
 #[tokio::test]
