@@ -17,8 +17,8 @@ const DEVICES = {
   laptop: ["polling", "websocket"],
   kiosk: ["polling"],
 };
-// A request that a proxy lost is missed when the next ping is: after 45 s, by the defaults. On a busy machine the
-// next one may be lost too.
+// A client whose poll a proxy lost, or that was cut off while it changed to WebSocket, learns of it when a ping is
+// missing: after 45 s, by the defaults. On a busy machine that may happen twice.
 const HOW_LONG_TO_WAIT = 180_000;
 
 const began = Date.now();
