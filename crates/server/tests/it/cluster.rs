@@ -67,7 +67,7 @@ impl Watch {
             while self.knows() != expected {
                 server.tell_presence(after).await;
                 self.take(client.drain().await);
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
         known.await;

@@ -46,6 +46,7 @@ macro_rules! registry_conformance {
                 a_connection_that_moves_is_of_the_node_it_came_to,
                 everything_of_a_connection_comes_back,
                 nothing_is_newer_than_what_was_there,
+                what_is_said_after_a_look_is_newer_than_what_was_seen,
                 what_nodes_say_at_once_is_all_there,
             }
             places {

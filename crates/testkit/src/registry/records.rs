@@ -103,6 +103,16 @@ pub async fn nothing_is_newer_than_what_was_there(registry: Arc<dyn Registry>) {
     );
 }
 
+pub async fn what_is_said_after_a_look_is_newer_than_what_was_seen(registry: Arc<dyn Registry>) {
+    let a = node(&registry, "a", LONG).await;
+    // A clock that is not fine enough shows when one follows the other at once: not each time.
+    for user in users("u", 100) {
+        let seen = registry.records(std::slice::from_ref(&user)).await.unwrap();
+        let said = put(&registry, a, &user, &[connection(a, "1")]).await;
+        assert!(said.version > seen[0].version, "{} {}", seen[0].version, said.version);
+    }
+}
+
 pub async fn what_nodes_say_at_once_is_all_there(registry: Arc<dyn Registry>) {
     let mut tasks = tokio::task::JoinSet::new();
     let names: Vec<UserId> = users("u", 30);
