@@ -97,7 +97,8 @@ impl TestServer {
         let spool = self.state.spool.as_ref().expect("a spool");
         eventually(|| async { spool.is_empty() }).await;
         // That shows only that writing goes again: reads have a breaker of their own, which one that is answered closes.
-        eventually(|| async { self.user("nobody").get("/notifications").await.status == 200 }).await;
+        eventually(|| async { self.user("nobody").get("/notifications").await.status == 200 })
+            .await;
     }
 }
 
