@@ -11,6 +11,8 @@ use crate::{
 
 /// Broadcasts on their way.
 const FLIGHTS: [u64; 2] = [1, 8];
+const CONTENDERS: [Contender; 4] =
+    [Contender::Tidings, Contender::Bare, Contender::Coalescing, Contender::Peer];
 
 /// A column for each size and each number in flight.
 #[derive(Default)]
@@ -33,24 +35,19 @@ pub async fn fanout(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
     let mut last = grid("Fan-out: until the last member has it, p99 in ms");
     cpu.note(format!(
         "Columns: members of the room × broadcasts in flight (the next is posted when fewer are on their way). {} samples of {} s; median (lowest–highest). 200-byte events.",
-        sizes.rounds, sizes.seconds
+        sizes.turns, sizes.seconds
     ));
+    cpu.note("The servers take turns, each started anew, so that a machine that is slow for a while is it for all of them.");
     cpu.note("Tidings and the peer serve authenticated Socket.IO clients and take broadcasts by HTTP. The bare loop checks nothing; it writes once per delivery or, coalescing, once per socket for all that waits.");
-    for contender in [Contender::Tidings, Contender::Bare, Contender::Coalescing, Contender::Peer] {
-        let Some(server) = contender.start(stage).await? else { continue };
-        let samples = sample(&server, sizes)?;
-        cpu.row(server.name, samples.cpu);
-        rate.row(server.name, samples.rate);
-        last.row(server.name, samples.last);
-        rate.note(format!(
-            "{}: the generator took up to {:.0} % of its core.",
-            server.name,
-            samples.generator * 100.0
-        ));
+    for (name, samples) in take_turns(stage, sizes).await? {
+        cpu.row(name, samples.cpu);
+        rate.row(name, samples.rate);
+        last.row(name, samples.last);
+        let busiest = samples.generator * 100.0;
+        rate.note(format!("{name}: the generator took up to {busiest:.0} % of its core."));
         for fault in samples.faults {
-            cpu.note(format!("{}: {fault}", server.name));
+            cpu.note(format!("{name}: {fault}"));
         }
-        server.stop().await?;
     }
     let pictures = vec![
         ("fanout-cpu".to_owned(), chart::bars(&cpu.title, &columns, &cpu.medians())),
@@ -61,18 +58,38 @@ pub async fn fanout(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Measured> {
     Ok(Measured { sections, data, pictures })
 }
 
-fn sample(server: &Server, sizes: &Sizes) -> anyhow::Result<Samples> {
-    let mut samples = Samples::default();
-    let count = sizes.members.len();
-    for column in [&mut samples.cpu, &mut samples.rate, &mut samples.last] {
-        column.resize(count * FLIGHTS.len(), Vec::new());
+/// In turns, one after another.
+async fn take_turns(stage: &Stage, sizes: &Sizes) -> anyhow::Result<Vec<(&'static str, Samples)>> {
+    let mut all: Vec<(&'static str, Samples)> = Vec::new();
+    for _ in 0..sizes.turns {
+        for contender in CONTENDERS {
+            let Some(server) = contender.start(stage).await? else { continue };
+            let known = all.iter().position(|(name, _)| *name == server.name);
+            let at = known.unwrap_or_else(|| {
+                all.push((server.name, Samples::of(sizes.members.len() * FLIGHTS.len())));
+                all.len() - 1
+            });
+            all[at].1.take(&server, sizes)?;
+            server.stop().await?;
+        }
     }
-    let mut crowd = Crowd::new(server, true)?;
-    for (at, size) in sizes.members.iter().enumerate() {
-        crowd.grow(*size)?;
-        // Warms up caches on both sides.
-        crowd.send(&[(To::All, Pace::InFlight(1))], sizes.seconds / 4.0)?;
-        for _ in 0..sizes.rounds {
+    Ok(all)
+}
+
+impl Samples {
+    fn of(columns: usize) -> Self {
+        let none = || vec![Vec::new(); columns];
+        Self { cpu: none(), rate: none(), last: none(), ..Self::default() }
+    }
+
+    /// One of each column.
+    fn take(&mut self, server: &Server, sizes: &Sizes) -> anyhow::Result<()> {
+        let count = sizes.members.len();
+        let mut crowd = Crowd::new(server, true)?;
+        for (at, size) in sizes.members.iter().enumerate() {
+            crowd.grow(*size)?;
+            // Warms up caches on both sides.
+            crowd.send(&[(To::All, Pace::InFlight(1))], sizes.seconds / 4.0)?;
             for (row, flight) in FLIGHTS.into_iter().enumerate() {
                 let before = server.cpu()?;
                 let tally = crowd.send(&[(To::All, Pace::InFlight(flight))], sizes.seconds)?;
@@ -80,19 +97,19 @@ fn sample(server: &Server, sizes: &Sizes) -> anyhow::Result<Samples> {
                 let deliveries = tally.broadcast.bill.received as f64;
                 let column = row * count + at;
                 let figures = [
-                    (&mut samples.cpu, used * 1e6 / deliveries),
-                    (&mut samples.rate, deliveries / tally.seconds),
-                    (&mut samples.last, tally.broadcast.last.percentile(99.0)),
+                    (&mut self.cpu, used * 1e6 / deliveries),
+                    (&mut self.rate, deliveries / tally.seconds),
+                    (&mut self.last, tally.broadcast.last.percentile(99.0)),
                 ];
                 for (columns, figure) in figures {
                     columns.get_mut(column).into_iter().for_each(|cell| cell.push(figure));
                 }
                 let busiest = tally.cpu.iter().copied().fold(0.0, f64::max);
-                samples.generator = samples.generator.max(busiest);
-                samples.faults.extend(faults(&tally));
+                self.generator = self.generator.max(busiest);
+                self.faults.extend(faults(&tally));
             }
         }
+        crowd.leave();
+        Ok(())
     }
-    crowd.leave();
-    Ok(samples)
 }

@@ -1,5 +1,7 @@
 //! Latency under a load that a server is meant for: its percentiles and its share of a core.
 
+use std::time::Duration;
+
 use tidings_load::Pace;
 
 use super::{Contender, Grid, Measured, Sizes};
@@ -64,6 +66,8 @@ fn measure(server: &Server, sizes: &Sizes, to: To) -> anyhow::Result<(Vec<f64>, 
     let (mut figures, mut found) = (Vec::new(), Vec::new());
     for (connections, rate) in &sizes.loads {
         crowd.grow(*connections)?;
+        // What is left to do of their coming, and of others' going, is no share of this load.
+        crowd.engine.idle(Duration::from_secs_f64(sizes.settle))?;
         let before = server.cpu()?;
         let seconds = sizes.seconds * LONGER;
         let tally = crowd.send(&[(to, Pace::Rate(*rate))], seconds)?;

@@ -53,6 +53,8 @@ impl From<Grid> for Measured {
 /// How much of everything.
 pub struct Sizes {
     pub rounds: usize,
+    /// Samples of what is compared most closely, the servers in turns.
+    pub turns: usize,
     /// Of one sample.
     pub seconds: f64,
     pub members: Vec<usize>,
@@ -76,6 +78,7 @@ impl Sizes {
         if quick {
             return Self {
                 rounds: 1,
+                turns: 1,
                 seconds: 0.3,
                 members: fits(&[50, 100]),
                 idle: fits(&[100, 200]),
@@ -89,6 +92,7 @@ impl Sizes {
         }
         Self {
             rounds: 3,
+            turns: 5,
             seconds: 2.0,
             members: fits(&[1_000, 5_000, 10_000]),
             idle: fits(&[1_000, 10_000, 18_000]),
