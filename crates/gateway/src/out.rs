@@ -8,6 +8,8 @@ mod tests;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::mem;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tidings_protocol::engineio::PayloadBuilder;
@@ -43,13 +45,19 @@ impl Item {
     }
 }
 
-/// A queue takes a pointer while nothing waits, as on nearly all connections.
+/// What waits for one client: mostly nothing, and else mostly one frame of a broadcast, which takes no memory of its own.
 #[derive(Debug, Default)]
-pub(crate) struct Out(Option<Box<Queue>>);
+pub(crate) enum Out {
+    #[default]
+    Empty,
+    /// A frame that is the same for all, and of which nothing was written yet.
+    One(Arc<Bytes>),
+    Many(Box<Queue>),
+}
 
 /// What waits; there is something.
 #[derive(Debug, Default)]
-struct Queue {
+pub(crate) struct Queue {
     items: VecDeque<Item>,
     /// Bytes of the first item that were written already.
     offset: usize,
@@ -58,26 +66,60 @@ struct Queue {
 
 impl Out {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_none()
+        matches!(self, Self::Empty)
     }
 
     /// A queue in which the end of something that is no frame stands before all frames.
     pub(crate) fn beginning_with(body: Bytes) -> Self {
         let mut out = Self::default();
         if !body.is_empty() {
-            let queue = out.0.get_or_insert_with(spare_queue);
-            queue.push_item(Item { prefix: None, body, continues: true });
+            let item = Item { prefix: None, body, continues: true };
+            out.change(|queue| queue.push_item(item));
         }
         out
     }
 
     /// Bytes not written yet.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |queue| queue.bytes)
+        match self {
+            Self::Empty => 0,
+            Self::One(body) => body.len(),
+            Self::Many(queue) => queue.bytes,
+        }
     }
 
     pub(crate) fn push(&mut self, frame: &Frame) {
-        self.0.get_or_insert_with(spare_queue).push(frame);
+        match frame.whole() {
+            Some(body) if self.is_empty() => *self = Self::One(Arc::clone(body)),
+            _ => self.change(|queue| queue.push(frame)),
+        }
+    }
+
+    /// Changes what waits, as a queue. An idle one holds nothing.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queue = match mem::take(self) {
+            Self::Many(queue) => queue,
+            Self::Empty => spare_queue(),
+            Self::One(body) => {
+                let mut queue = spare_queue();
+                let body = Bytes::clone(&body);
+                queue.push_item(Item { prefix: None, body, continues: false });
+                queue
+            }
+        };
+        let changed = change(&mut queue);
+        match queue.items.is_empty() {
+            true => give_back(queue),
+            false => *self = Self::Many(queue),
+        }
+        changed
+    }
+
+    fn advance(&mut self, written: usize) {
+        match self {
+            Self::One(body) if body.len() <= written => *self = Self::Empty,
+            _ => self.change(|queue| queue.advance(written)),
+        }
     }
 
     /// Writes `frame` without queueing it if nothing is queued; what is refused is queued.
@@ -90,21 +132,26 @@ impl Out {
             self.push(frame);
             return Ok(());
         }
-        let mut slices = [IoSlice::new(&[]); SLICES];
-        let mut count = 0;
-        for part in frame.parts().filter(|part| !part.is_empty()) {
-            slices[count] = IoSlice::new(part);
-            count += 1;
-        }
-        let written = match write(&slices[..count]) {
+        let written = match frame.is_whole() {
+            true => write(&[IoSlice::new(frame.body())]),
+            false => {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                let mut count = 0;
+                for part in frame.parts().filter(|part| !part.is_empty()) {
+                    slices[count] = IoSlice::new(part);
+                    count += 1;
+                }
+                write(&slices[..count])
+            }
+        };
+        let written = match written {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(error) => return Err(error),
         };
         if written < frame.len() {
-            let queue = self.0.get_or_insert_with(spare_queue);
-            queue.push(frame);
-            queue.advance(written);
+            self.push(frame);
+            self.advance(written);
         }
         Ok(())
     }
@@ -114,70 +161,42 @@ impl Out {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while let Some(queue) = &mut self.0 {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = queue.fill(&mut slices);
-            match write(&slices[..count]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    queue.advance(written);
-                    self.settle();
+        loop {
+            let written = match self {
+                Self::Empty => return Ok(true),
+                Self::One(body) => write(&[IoSlice::new(body)]),
+                Self::Many(queue) => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let count = queue.fill(&mut slices);
+                    write(&slices[..count])
                 }
+            };
+            match written {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
     }
 
     /// Takes everything as the body of a long poll.
     pub(crate) fn take_payload(&mut self) -> Bytes {
-        let mut payload = PayloadBuilder::new();
-        let mut items = self.0.iter().flat_map(|queue| &queue.items).peekable();
-        while let Some(item) = items.next() {
-            let parts = [item.prefix(), &item.body[..]];
-            let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
-            let header = header_length(first);
-            match first.first() {
-                Some(&TEXT) => {
-                    let skips = if item.prefix().is_empty() { [0, header] } else { [header, 0] };
-                    let text = parts
-                        .iter()
-                        .zip(skips)
-                        .map(|(part, skip)| part.get(skip..).unwrap_or_default());
-                    let end = items.next_if(|next| next.continues).map(|end| &end.body[..]);
-                    payload.push_text_parts(text.chain(end));
-                }
-                Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
-                // Control frames mean nothing there.
-                _ => {}
-            }
-        }
-        self.clear();
-        payload.finish()
+        self.change(Queue::take_payload)
     }
 
     /// Takes what is to be written next by somebody else, about [`CHUNK`] bytes. A large body is shared, not copied.
     pub(crate) fn take_chunk(&mut self) -> Option<Bytes> {
-        let chunk = self.0.as_mut()?.take_chunk();
-        self.settle();
-        chunk
+        self.change(Queue::take_chunk)
     }
 
     /// Drops everything. Whether that tore a frame, or what stands before all frames.
     pub(crate) fn clear(&mut self) -> bool {
-        let Some(queue) = self.0.take() else { return false };
+        let Self::Many(queue) = mem::take(self) else { return false };
         let torn = queue.offset > 0 || queue.items.front().is_some_and(|first| first.continues);
         give_back(queue);
         torn
-    }
-
-    /// An idle queue holds nothing.
-    fn settle(&mut self) {
-        if let Some(queue) = self.0.take_if(|queue| queue.items.is_empty()) {
-            give_back(queue);
-        }
     }
 }
 
@@ -226,6 +245,32 @@ impl Queue {
             self.offset -= first.len();
             self.items.pop_front();
         }
+    }
+
+    fn take_payload(&mut self) -> Bytes {
+        let mut payload = PayloadBuilder::new();
+        let mut items = self.items.iter().peekable();
+        while let Some(item) = items.next() {
+            let parts = [item.prefix(), &item.body[..]];
+            let first = if item.prefix().is_empty() { parts[1] } else { parts[0] };
+            let header = header_length(first);
+            match first.first() {
+                Some(&TEXT) => {
+                    let skips = if item.prefix().is_empty() { [0, header] } else { [header, 0] };
+                    let text = parts
+                        .iter()
+                        .zip(skips)
+                        .map(|(part, skip)| part.get(skip..).unwrap_or_default());
+                    let end = items.next_if(|next| next.continues).map(|end| &end.body[..]);
+                    payload.push_text_parts(text.chain(end));
+                }
+                Some(&BINARY) => payload.push_binary(item.body.get(header..).unwrap_or_default()),
+                // Control frames mean nothing there.
+                _ => {}
+            }
+        }
+        self.items.clear();
+        payload.finish()
     }
 
     fn take_chunk(&mut self) -> Option<Bytes> {

@@ -13,11 +13,13 @@ use crate::reason::DisconnectReason;
 use super::linger::Goodbye;
 use super::pipe::Pipe;
 
+/// In this order, so that what a write needs lies together.
+#[repr(C)]
 pub(crate) struct Link {
     pub(crate) out: Out,
+    pub(crate) transport: Transport,
     /// Bytes of `out` that the node's sum has.
     accounted: usize,
-    pub(crate) transport: Transport,
     pub(crate) closed: Option<DisconnectReason>,
     /// A write failed; the connection's task is about to find out.
     pub(crate) broken: bool,

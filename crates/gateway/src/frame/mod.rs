@@ -49,6 +49,8 @@ pub struct Frame {
     retry: Option<u64>,
     /// The encoding for event streams, once one of them was sent it.
     stream: OnceLock<Arc<Frame>>,
+    /// The body, once it had to wait for somebody.
+    whole: OnceLock<Arc<Bytes>>,
 }
 
 impl Frame {
@@ -150,6 +152,7 @@ impl Frame {
             plain: OnceLock::new(),
             retry: None,
             stream: OnceLock::new(),
+            whole: OnceLock::new(),
         }
     }
 
@@ -157,6 +160,7 @@ impl Frame {
     fn forget_forms(&mut self) {
         self.plain = OnceLock::new();
         self.stream = OnceLock::new();
+        self.whole = OnceLock::new();
     }
 
     /// The event's name as it stands in the JSON text; empty for anything but an event.
@@ -233,6 +237,17 @@ impl Frame {
 
     pub(crate) fn attachments(&self) -> &[Bytes] {
         self.attachments.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the body is all of it: then it is the same for all.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.prefix().is_empty() && self.suffix().is_empty() && self.attachments.is_none()
+    }
+
+    /// The body, if it is all of it, for those whom it waits for.
+    pub(crate) fn whole(&self) -> Option<&Arc<Bytes>> {
+        let share = || Arc::new(self.body.clone());
+        self.is_whole().then(|| self.whole.get_or_init(share))
     }
 
     /// Everything that goes on the wire, in order.

@@ -10,7 +10,7 @@ use crate::gateway::Inner;
 use crate::id::Id;
 use crate::socketio::Socket;
 
-use super::Hub;
+use super::{AHEAD, Hub};
 
 /// Up to so many recipients are written to at once, by the caller: waking a task would cost more.
 const DIRECT: usize = 32;
@@ -197,7 +197,11 @@ fn visit(
     f: &mut impl FnMut(&Arc<Socket>, usize),
 ) {
     let plain = seen.is_empty() && !remember;
-    for socket in sockets {
+    let ahead = sockets.chunks(AHEAD).flat_map(|some| {
+        some.iter().for_each(|socket| socket.session().look_ahead());
+        some
+    });
+    for socket in ahead {
         if plain || (!seen.contains(&socket.key()) && (!remember || seen.insert(socket.key()))) {
             f(socket, sockets.len());
         }

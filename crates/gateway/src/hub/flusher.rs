@@ -12,6 +12,8 @@ use tokio::task::yield_now;
 
 use crate::engine::Session;
 
+use super::AHEAD;
+
 /// Writes between two yields: about half a millisecond.
 const TURN: usize = 128;
 
@@ -63,11 +65,13 @@ async fn flush(lane: Arc<Lane>) {
                 return;
             }
         }
-        for (n, session) in batch.drain(..).enumerate() {
-            session.flush_dirty();
-            if n % TURN == TURN - 1 {
+        for (n, sessions) in batch.chunks(AHEAD).enumerate() {
+            sessions.iter().for_each(|session| session.look_ahead());
+            sessions.iter().for_each(Session::flush_dirty);
+            if n % (TURN / AHEAD) == TURN / AHEAD - 1 {
                 yield_now().await;
             }
         }
+        batch.clear();
     }
 }

@@ -27,6 +27,8 @@ use room::Joined;
 pub(crate) use room::Room;
 
 const SHARDS: usize = 16;
+/// Sessions of a crowd that are looked at together (`Session::look_ahead`) before their turn.
+const AHEAD: usize = 16;
 
 /// One namespace: its behaviour, its sockets and its rooms.
 pub(crate) struct Hub {

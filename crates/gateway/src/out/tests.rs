@@ -20,7 +20,7 @@ fn write(taken: &mut Vec<u8>, room: usize, slices: &[IoSlice<'_>]) -> io::Result
 
 fn frame() -> impl Strategy<Value = Frame> {
     let attachment = proptest::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from);
-    let attachments = proptest::collection::vec(attachment, 0..4);
+    let attachments = prop_oneof![Just(Vec::new()), proptest::collection::vec(attachment, 0..4)];
     ("[a-z]{1,200}", "[0-9]{1,300}", any::<bool>(), attachments).prop_map(
         |(name, data, headed, attachments)| {
             let frame = match headed {
@@ -94,7 +94,23 @@ fn an_error_is_told_and_an_idle_queue_holds_nothing() {
     assert!(out.flush(|_| Err(io::ErrorKind::BrokenPipe.into())).is_err());
     out.push(&frame);
     assert!(out.flush(|slices| write(&mut Vec::new(), usize::MAX, slices)).expect("no error"));
-    assert!(out.0.is_none());
+    assert!(matches!(out, Out::Empty));
+}
+
+#[test]
+fn one_frame_of_a_broadcast_takes_no_memory_until_another_comes() {
+    let (shared, own) =
+        (Frame::event("n", &[]), Frame::event_with_head("n", "1,", &Tail::new("2")));
+    let mut out = Out::default();
+    out.push(&shared);
+    assert!(matches!(out, Out::One(_)));
+    assert!(!out.flush(|_| Err(io::ErrorKind::WouldBlock.into())).expect("no error"));
+    assert!(matches!(out, Out::One(_)), "nothing was taken");
+    out.push(&own);
+    assert!(matches!(out, Out::Many(_)));
+    let mut taken = Vec::new();
+    assert!(out.flush(|slices| write(&mut taken, usize::MAX, slices)).expect("no error"));
+    assert_eq!(taken, wire(&[shared, own]));
 }
 
 #[test]
@@ -122,7 +138,10 @@ fn chunks_are_whole_events_and_large_bodies_are_not_copied() {
     let mut chunks = Vec::new();
     while let Some(chunk) = out.take_chunk() {
         chunks.push(chunk);
-        let waiting: usize = out.0.iter().flat_map(|queue| &queue.items).map(Item::len).sum();
+        let waiting = match &out {
+            Out::Many(queue) => queue.items.iter().map(Item::len).sum(),
+            _ => 0,
+        };
         assert_eq!(out.bytes(), waiting);
     }
     assert_eq!((out.is_empty(), chunks.len()), (true, 3));

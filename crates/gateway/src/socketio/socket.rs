@@ -29,17 +29,19 @@ const GONE: u8 = 2;
 /// Gone because we sent it away.
 const DISMISSED: u8 = 3;
 
-/// A client in one namespace, or a plain WebSocket client in the rooms of `/`.
+/// A client in one namespace, or a plain WebSocket client in the rooms of `/`. In this order, so that what a broadcast needs
+/// of it lies together.
+#[repr(C)]
 pub struct Socket {
-    id: Id,
-    state: AtomicU8,
     session: Arc<Session>,
+    /// Present if this client can be recovered.
+    resume: Option<Box<Resume>>,
     hub: Arc<Hub>,
     pub(crate) memberships: Memberships,
     pub(super) waiting: Waiting,
     data: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
-    /// Present if this client can be recovered.
-    resume: Option<Box<Resume>>,
+    id: Id,
+    state: AtomicU8,
 }
 
 impl Socket {
