@@ -1,6 +1,6 @@
 //! A program of the system's in a directory of its own, gone with the test.
 
-use std::{net::TcpListener, path::Path};
+use std::{collections::BTreeSet, net::TcpListener, ops::Range, path::Path, sync::Mutex};
 
 use crate::keeper::Keeper;
 
@@ -54,10 +54,20 @@ impl Program {
     }
 }
 
-/// A port of loopback that nobody has now. It is below those that the kernel gives to outgoing connections, so that a program
-/// that is stopped finds it free when it starts again.
+/// A port of loopback that nobody has now, and that no other test of this process is given: not even while the program that it
+/// is for is down. It is below those that the kernel gives to outgoing connections, so that a program that is stopped finds
+/// it free when it starts again.
 pub fn free_port() -> u16 {
-    let mut ports = std::iter::repeat_with(|| rand::random_range(23_000..30_000));
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(free).expect("a free port")
+    free_port_of(23_000..30_000, 0)
+}
+
+/// One of these; the one so far above it is free too.
+pub(crate) fn free_port_of(ports: Range<u16>, above: u16) -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let is_new = |port: u16| GIVEN.lock().unwrap().insert(port);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    std::iter::repeat_with(|| rand::random_range(ports.clone()))
+        .take(100_000)
+        .find(|port| is_new(*port) && is_free(*port) && is_free(*port + above))
+        .expect("a free port")
 }

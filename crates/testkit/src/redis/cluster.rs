@@ -1,8 +1,8 @@
 //! A Cluster of three masters, each with a replica.
 
-use std::net::TcpListener;
+use crate::program::free_port_of;
 
-use super::{Redis, Secured, cli, url, wait_for};
+use super::{PORTS, Redis, Secured, cli, url, wait_for};
 
 pub struct Cluster {
     servers: Vec<Redis>,
@@ -137,18 +137,15 @@ impl Cluster {
     }
 }
 
-/// On a port whose bus port, 10,000 above, is free too; both below those that the kernel hands out.
+/// On a port whose bus port, 10,000 above, is free too; both are below those that the kernel hands out.
 fn member(secured: Option<&Secured>) -> Redis {
-    for _ in 0..100 {
-        let port = rand::random_range(20_000..22_700);
-        let free = [port, port + 10_000]
-            .iter()
-            .all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    for _ in 0..PORTS {
+        let port = free_port_of(20_000..22_700, 10_000);
         let mut settings = vec!["--cluster-enabled yes", "--cluster-node-timeout 1000"];
         settings.extend(secured.map(|_| "--tls-cluster yes"));
-        if free && let Some(server) = Redis::start_on(port, &settings, secured) {
+        if let Some(server) = Redis::start_on(port, &settings, secured) {
             return server;
         }
     }
-    panic!("no free ports for a Cluster");
+    panic!("a member of a Cluster does not start");
 }
