@@ -90,7 +90,8 @@ impl Samples {
             crowd.grow(*size)?;
             // Warms up caches on both sides.
             crowd.send(&[(To::All, Pace::InFlight(1))], sizes.seconds / 4.0)?;
-            for (row, flight) in FLIGHTS.into_iter().enumerate() {
+            // The last first: by the other the server is done with those who came.
+            for (row, flight) in FLIGHTS.into_iter().enumerate().rev() {
                 let before = server.cpu()?;
                 let tally = crowd.send(&[(To::All, Pace::InFlight(flight))], sizes.seconds)?;
                 let used = server.cpu()? - before;
